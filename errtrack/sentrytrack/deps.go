@@ -1,0 +1,8 @@
+//go:build deps
+
+package sentrytrack
+
+import (
+	_ "github.com/getsentry/sentry-go"
+	_ "github.com/stretchr/testify/require"
+)

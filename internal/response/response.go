@@ -1,0 +1,392 @@
+// Package response decides, once for each HTTP response, how it ended.
+//
+// Whether a response succeeded is known at its end, not at its first byte: a
+// stream that began with a 200 may break, be cut or lose its reader. So the
+// outermost middleware that cares puts one [Writer] around the response, the
+// ones inside find it instead of adding their own, and when the handler is
+// through, all of them are told the same [End].
+//
+// The packages of this module share it without knowing of each other.
+package response
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sparkhttp/spark/internal/sse"
+)
+
+// Kind says in one word how a response ended.
+type Kind string
+
+// The ways a response can end.
+const (
+	Complete   Kind = "complete"    // all of it was written, and it is no error of ours
+	Failed     Kind = "failed"      // the client was told of a failure: a 5xx, an error event
+	Truncated  Kind = "truncated"   // it stopped in the middle
+	ClientGone Kind = "client_gone" // the client went away before the end
+	Shutdown   Kind = "shutdown"    // the server stopped before the end
+)
+
+// End is the verdict about one response.
+type End struct {
+	Kind Kind
+	// Err is why, as far as anybody said: what the handler passed to
+	// [Writer.Fail], a panic, a write error, the cause of the request's
+	// context. It is nil if Kind is Complete.
+	Err error
+}
+
+// A Watcher is told how a response ended, on the goroutine of its handler.
+type Watcher interface {
+	ResponseEnded(w *Writer, end End)
+}
+
+// A HeaderWatcher is called right before the header of the final response (never
+// of a 1xx) goes out, and may change it.
+type HeaderWatcher interface {
+	BeforeHeader(w *Writer, status int)
+}
+
+// PanicError is the Err of a response whose handler panicked.
+type PanicError struct{ Value any }
+
+// Error says that there was a panic. What it said stays in Value: it may hold
+// anything.
+func (e *PanicError) Error() string { return "handler panicked" }
+
+// Unwrap returns the value of the panic, if that is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// Status is the Err of a response that failed by its status alone.
+type Status int
+
+func (s Status) Error() string { return "status " + strconv.Itoa(int(s)) }
+
+// Errors for ends that nobody gave a reason for.
+var (
+	errTruncated = errors.New("response is shorter than it said")
+	errEvent     = errors.New("error event in the stream")
+	errExited    = errors.New("handler exited its goroutine")
+)
+
+// Writer is the ResponseWriter that watches a response. It may be used by one
+// goroutine at a time, like any ResponseWriter.
+type Writer struct {
+	w       http.ResponseWriter
+	r       *http.Request
+	watch   []Watcher
+	header  []HeaderWatcher
+	buf     [4]Watcher // backs watch: no allocation for the usual few
+	hbuf    [2]HeaderWatcher
+	stream  *sse.Watcher
+	failed  error
+	written error // the first write error
+	copied  error // the first error of a copy: of the connection or of its source
+	start   time.Time
+	first   time.Time
+	length  int64 // the Content-Length that was promised; -1 if none
+	bytes   int64
+	status  int
+	hijack  bool
+}
+
+// Of returns the Writer that is w or that w wraps, or nil.
+func Of(w http.ResponseWriter) *Writer {
+	for {
+		switch t := w.(type) {
+		case *Writer:
+			return t
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return nil
+		}
+	}
+}
+
+// Serve calls next, and then e with how the response ended. The outermost call
+// for a response decides that; e of an inner call is told at the same time,
+// when the outermost handler is through. A panic goes on as it was. If e is a
+// [HeaderWatcher] too, it is registered as one.
+func Serve(w http.ResponseWriter, r *http.Request, next http.Handler, e Watcher) {
+	if rec := Of(w); rec != nil {
+		rec.r = r // the innermost request is the one whose Pattern a mux sets
+		rec.add(e)
+		next.ServeHTTP(w, r)
+		return
+	}
+	rec := &Writer{w: w, r: r, start: time.Now(), length: -1}
+	rec.watch = rec.buf[:0]
+	rec.add(e)
+	rec.serve(next)
+}
+
+func (w *Writer) add(e Watcher) {
+	w.watch = append(w.watch, e)
+	if h, ok := e.(HeaderWatcher); ok {
+		w.BeforeHeader(h)
+	}
+}
+
+// ServeContext calls next with a copy of r that carries ctx. It hands the
+// pattern that a mux further in matched back to r: a middleware further out
+// reads it there.
+func ServeContext(ctx context.Context, w http.ResponseWriter, r *http.Request, next http.Handler) {
+	inner := r.WithContext(ctx)
+	defer func() { r.Pattern = inner.Pattern }()
+	next.ServeHTTP(w, inner)
+}
+
+func (w *Writer) serve(next http.Handler) {
+	returned := false
+	defer func() {
+		v := recover()
+		end := w.end(v, returned || v != nil)
+		for _, e := range w.watch {
+			e.ResponseEnded(w, end)
+		}
+		if v != nil {
+			panic(v)
+		}
+	}()
+	next.ServeHTTP(w, w.r)
+	returned = true
+}
+
+// BeforeHeader registers h, which is called after those registered before it.
+func (w *Writer) BeforeHeader(h HeaderWatcher) {
+	if w.header == nil {
+		w.header = w.hbuf[:0]
+	}
+	w.header = append(w.header, h)
+}
+
+// Fail notes err as the reason why the response is not what was asked for. The
+// first reason counts.
+func (w *Writer) Fail(err error) {
+	if w.failed == nil {
+		w.failed = err
+	}
+}
+
+// Request returns the request as the innermost watching middleware saw it.
+func (w *Writer) Request() *http.Request { return w.r }
+
+// Started reports whether the final header has been sent.
+func (w *Writer) Started() bool { return w.status != 0 || w.hijack }
+
+// Status returns the status sent, or what a handler that sent none implies.
+func (w *Writer) Status() int {
+	if w.status == 0 {
+		return http.StatusOK
+	}
+	return w.status
+}
+
+// Bytes returns how many bytes of the body were written.
+func (w *Writer) Bytes() int64 { return w.bytes }
+
+// Start returns when the response was first watched.
+func (w *Writer) Start() time.Time { return w.start }
+
+// FirstByte returns when the header was sent; the zero time if it never was.
+func (w *Writer) FirstByte() time.Time { return w.first }
+
+// Streaming reports whether the response is a stream of server-sent events.
+func (w *Writer) Streaming() bool { return w.stream != nil }
+
+// Header implements [http.ResponseWriter].
+func (w *Writer) Header() http.Header { return w.w.Header() }
+
+// Unwrap is for [http.ResponseController].
+func (w *Writer) Unwrap() http.ResponseWriter { return w.w }
+
+// WriteHeader implements [http.ResponseWriter]. Informational responses pass
+// and leave the final one open.
+func (w *Writer) WriteHeader(status int) {
+	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols || w.status != 0 {
+		w.w.WriteHeader(status)
+		return
+	}
+	w.begin(status)
+	w.w.WriteHeader(status)
+}
+
+// begin notes the final header, right before it goes out.
+func (w *Writer) begin(status int) {
+	for _, h := range w.header {
+		h.BeforeHeader(w, status)
+	}
+	w.status = status
+	w.first = time.Now()
+	h := w.w.Header()
+	if l := h.Get("Content-Length"); l != "" {
+		if n, err := strconv.ParseInt(l, 10, 64); err == nil {
+			w.length = n
+		}
+	}
+	if ct := h.Get("Content-Type"); len(ct) >= 17 && strings.EqualFold(ct[:17], "text/event-stream") {
+		w.stream = new(sse.Watcher)
+	}
+}
+
+// Write implements [http.ResponseWriter].
+func (w *Writer) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.begin(http.StatusOK)
+	}
+	n, err := w.w.Write(p)
+	w.wrote(int64(n), err)
+	if w.stream != nil {
+		_, _ = w.stream.Write(p[:n])
+	}
+	return n, err
+}
+
+// ReadFrom lets io.Copy reach the sendfile of the connection.
+func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.begin(http.StatusOK)
+	}
+	if w.stream != nil {
+		return io.Copy(struct{ io.Writer }{w}, src)
+	}
+	n, err := io.Copy(w.w, src)
+	w.bytes += n
+	if w.copied == nil {
+		w.copied = err
+	}
+	return n, err
+}
+
+func (w *Writer) wrote(n int64, err error) {
+	w.bytes += n
+	if err != nil && w.written == nil && !errors.Is(err, http.ErrBodyNotAllowed) {
+		w.written = err
+	}
+}
+
+// Flush implements [http.Flusher].
+func (w *Writer) Flush() { _ = w.FlushError() }
+
+// FlushError is Flush for [http.ResponseController]. It reports
+// [http.ErrNotSupported] if the connection can't flush.
+func (w *Writer) FlushError() error {
+	if w.status == 0 {
+		w.begin(http.StatusOK)
+	}
+	err := http.NewResponseController(w.w).Flush()
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		w.wrote(0, err)
+	}
+	return err
+}
+
+// Hijack implements [http.Hijacker]. What happens on the connection afterwards
+// is not watched.
+func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(w.w).Hijack()
+	w.hijack = w.hijack || err == nil
+	return conn, rw, err
+}
+
+// end decides. v is the value of a panic; running is false if the goroutine was
+// ended by runtime.Goexit.
+func (w *Writer) end(v any, running bool) End {
+	if v != nil && v != http.ErrAbortHandler {
+		w.failed = &PanicError{v}
+	}
+	if p, ok := errors.AsType[*PanicError](w.failed); ok {
+		if w.status == 0 {
+			w.status = http.StatusInternalServerError // what becomes of it further out
+		}
+		return End{Failed, p}
+	}
+	if v == nil && running && !w.cut() {
+		return w.whole()
+	}
+	return w.blame(running)
+}
+
+// cut reports whether less was written than the response should have had,
+// though the handler returned.
+func (w *Writer) cut() bool {
+	if w.written != nil || w.copied != nil || w.short() {
+		return true
+	}
+	if w.hijack || !errors.Is(w.r.Context().Err(), context.Canceled) {
+		return false
+	}
+	// The context of a request ends early if its client leaves or its server
+	// stops. What says where it ends tells whether it had got there.
+	switch {
+	case w.stream != nil:
+		return !w.stream.Terminal && !w.stream.Failed
+	case w.length >= 0 && w.Started():
+		return false
+	default:
+		return !w.Started() || !errors.Is(context.Cause(w.r.Context()), http.ErrServerClosed)
+	}
+}
+
+// blame decides who ended a response that was cut.
+func (w *Writer) blame(running bool) End {
+	ctx := w.r.Context()
+	cause := context.Cause(ctx)
+	_, network := errors.AsType[*net.OpError](w.copied)
+	switch {
+	case errors.Is(cause, http.ErrServerClosed):
+		return End{Shutdown, cause}
+	case errors.Is(ctx.Err(), context.Canceled):
+		return End{ClientGone, cause}
+	case errors.Is(w.written, os.ErrDeadlineExceeded), errors.Is(w.written, http.ErrContentLength):
+		return End{Truncated, cmp.Or(w.failed, w.written)}
+	case w.written != nil, network:
+		return End{ClientGone, cmp.Or(w.written, w.copied)}
+	case !running:
+		return End{Truncated, cmp.Or(w.failed, errExited)}
+	default:
+		return End{Truncated, cmp.Or(w.failed, w.copied, cause, errTruncated)}
+	}
+}
+
+// whole decides about a response that was written to its end.
+func (w *Writer) whole() End {
+	switch {
+	case w.stream != nil && w.stream.Failed:
+		return End{Failed, cmp.Or(w.failed, errEvent)}
+	case w.Status() >= 500 && !w.hijack:
+		return End{Failed, cmp.Or[error](w.failed, Status(w.Status()))}
+	default:
+		return End{Kind: Complete}
+	}
+}
+
+// short reports whether less was written than was promised.
+func (w *Writer) short() bool {
+	if w.hijack {
+		return false
+	}
+	if w.stream != nil && w.r.Method != http.MethodHead {
+		return w.stream.Truncated()
+	}
+	switch {
+	case w.length < 0, w.r.Method == http.MethodHead, w.status == http.StatusNotModified, w.status == http.StatusNoContent:
+		return false
+	default:
+		return w.bytes < w.length
+	}
+}

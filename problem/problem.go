@@ -1,0 +1,173 @@
+// Package problem answers failed requests with RFC 9457 problem documents.
+//
+// [Write] turns an error into a response. An error decides how it is shown by
+// implementing [Shower]; every other error becomes a bare 500 that says nothing
+// of what went wrong, so that the text of an unknown error never reaches a
+// client. A response that has already begun can't be turned into an error any
+// more: Write then aborts it, so that a truncated answer looks truncated.
+//
+//	mux.HandleFunc("POST /v1/answer", func(w http.ResponseWriter, r *http.Request) {
+//		answer, err := ask(r)
+//		if err != nil {
+//			problem.Write(w, r, err)
+//			return
+//		}
+//		…
+//	})
+//
+// Write has the signature of the ErrorHandler field that every middleware of
+// this module has, and is what a nil ErrorHandler stands for.
+package problem
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"strconv"
+
+	"github.com/sparkhttp/spark/internal/response"
+)
+
+// ContentType is the media type of a problem document (RFC 9457, section 3).
+const ContentType = "application/problem+json"
+
+// Document is a problem document (RFC 9457, section 3.1). Its fields are shown
+// to clients: they must hold nothing that a client may not read.
+//
+// A *Document is an error that shows itself, so a handler can return or write
+// one directly.
+type Document struct {
+	// Type is a URI that identifies the kind of problem. Empty means
+	// "about:blank": the problem is just what its status says.
+	Type string
+	// Title is a short summary of the kind of problem, the same each time it
+	// occurs. Empty means the text of Status, as in "Too Many Requests".
+	Title string
+	// Status is the HTTP status code, 400 to 599. Any other value means 500.
+	Status int
+	// Detail is one sentence for the client about this occurrence, saying what
+	// to do about it. Optional.
+	Detail string
+	// Instance is a URI that identifies this occurrence. Optional.
+	Instance string
+	// Members are extension members (RFC 9457, section 3.2). A member with the
+	// name of one of the fields above is left out. Optional.
+	Members map[string]any
+}
+
+// Shower is implemented by errors that know how they want to be shown to a
+// client. The document is found through errors that wrap it.
+type Shower interface {
+	error
+	Problem() *Document
+}
+
+// Error returns the detail of the document, or its title.
+func (d *Document) Error() string {
+	if d.Detail != "" {
+		return d.Detail
+	}
+	return d.title()
+}
+
+// Problem returns d itself.
+func (d *Document) Problem() *Document { return d }
+
+// Of returns the document that err wants to be shown as: that of the first
+// error in its tree that implements [Shower], else a bare 500.
+func Of(err error) *Document {
+	if s, ok := errors.AsType[Shower](err); ok {
+		if d := s.Problem(); d != nil {
+			return d
+		}
+	}
+	return &Document{Status: http.StatusInternalServerError}
+}
+
+// Write answers r with the document of err (see [Of]). Headers that the client
+// needs beside it, such as Retry-After, must be set before.
+//
+// The X-Request-Id header of the response, if there is one, is repeated as the
+// member "request_id". If the response has begun, Write aborts it by panicking
+// with [http.ErrAbortHandler]; that is known only where a middleware of this
+// module is around the handler, since a bare [http.ResponseWriter] does not say.
+func Write(w http.ResponseWriter, r *http.Request, err error) {
+	if rec := response.Of(w); rec != nil {
+		rec.Fail(err)
+		if rec.Started() {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	d := Of(err)
+	h := w.Header()
+	body := d.json(h.Get("X-Request-Id"))
+	// What described the answer that was meant to be sent does not describe this one.
+	for _, name := range [...]string{"Content-Encoding", "Content-Disposition", "Etag", "Last-Modified", "Accept-Ranges"} {
+		h.Del(name)
+	}
+	h.Set("Content-Type", ContentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	h.Set("X-Content-Type-Options", "nosniff")
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "no-store")
+	}
+	w.WriteHeader(d.status())
+	if r == nil || r.Method != http.MethodHead {
+		_, _ = w.Write(body) // the client is gone: there is nobody left to tell
+	}
+}
+
+// MarshalJSON encodes the document as application/problem+json.
+func (d *Document) MarshalJSON() ([]byte, error) {
+	m := maps.Clone(d.Members)
+	if m == nil {
+		m = make(map[string]any, 5)
+	}
+	for _, f := range [...]struct{ name, value string }{
+		{"type", d.Type}, {"title", d.title()}, {"detail", d.Detail}, {"instance", d.Instance},
+	} {
+		delete(m, f.name)
+		if f.value != "" {
+			m[f.name] = f.value
+		}
+	}
+	m["status"] = d.status()
+	return json.Marshal(m)
+}
+
+// json encodes the document; members that can't be encoded are left out, since
+// a client in trouble is better served by a shorter document than by none.
+func (d *Document) json(requestID string) []byte {
+	shown := *d
+	if requestID != "" {
+		shown.Members = maps.Clone(d.Members)
+		if shown.Members == nil {
+			shown.Members = make(map[string]any, 1)
+		}
+		shown.Members["request_id"] = requestID
+	}
+	body, err := shown.MarshalJSON()
+	if err != nil {
+		shown.Members = nil
+		body, _ = shown.MarshalJSON() // strings and an int always encode
+	}
+	return append(body, '\n')
+}
+
+func (d *Document) status() int {
+	if d.Status < 400 || d.Status > 599 {
+		return http.StatusInternalServerError
+	}
+	return d.Status
+}
+
+func (d *Document) title() string {
+	if d.Title != "" {
+		return d.Title
+	}
+	if t := http.StatusText(d.status()); t != "" {
+		return t
+	}
+	return "Error"
+}
