@@ -77,7 +77,7 @@ func (s Status) Error() string { return "status " + strconv.Itoa(int(s)) }
 
 // Errors for ends that nobody gave a reason for.
 var (
-	errTruncated = errors.New("response is shorter than it said")
+	errTruncated = errors.New("response is not as long as it said")
 	errEvent     = errors.New("error event in the stream")
 	errExited    = errors.New("handler exited its goroutine")
 )
@@ -375,7 +375,7 @@ func (w *Writer) whole() End {
 	}
 }
 
-// short reports whether less was written than was promised.
+// short reports whether the body is not what was promised.
 func (w *Writer) short() bool {
 	if w.hijack {
 		return false
@@ -387,6 +387,6 @@ func (w *Writer) short() bool {
 	case w.length < 0, w.r.Method == http.MethodHead, w.status == http.StatusNotModified, w.status == http.StatusNoContent:
 		return false
 	default:
-		return w.bytes < w.length
+		return w.bytes != w.length
 	}
 }
