@@ -57,6 +57,13 @@ type HeaderWatcher interface {
 	BeforeHeader(w *Writer, status int)
 }
 
+// A StreamWatcher is told once when the response turns out to be a stream of
+// server-sent events, right before its header goes out. [Writer.Streaming] is
+// true from then on, and still when the response ends.
+type StreamWatcher interface {
+	StreamBegan(w *Writer)
+}
+
 // PanicError is the Err of a response whose handler panicked.
 type PanicError struct{ Value any }
 
@@ -96,8 +103,8 @@ type Writer struct {
 	written error // the first write error
 	copied  error // the first error of a copy: of the connection or of its source
 	start   time.Time
-	first   time.Time
-	length  int64 // the Content-Length that was promised; -1 if none
+	first   time.Duration // when the header went out, since start; -1 if it has not
+	length  int64         // the Content-Length that was promised; -1 if none
 	bytes   int64
 	status  int
 	hijack  bool
@@ -128,7 +135,7 @@ func Serve(w http.ResponseWriter, r *http.Request, next http.Handler, e Watcher)
 		next.ServeHTTP(w, r)
 		return
 	}
-	rec := &Writer{w: w, r: r, start: time.Now(), length: -1}
+	rec := &Writer{w: w, r: r, start: time.Now(), first: -1, length: -1}
 	rec.watch = rec.buf[:0]
 	rec.add(e)
 	rec.serve(next)
@@ -203,7 +210,12 @@ func (w *Writer) Bytes() int64 { return w.bytes }
 func (w *Writer) Start() time.Time { return w.start }
 
 // FirstByte returns when the header was sent; the zero time if it never was.
-func (w *Writer) FirstByte() time.Time { return w.first }
+func (w *Writer) FirstByte() time.Time {
+	if w.first < 0 {
+		return time.Time{}
+	}
+	return w.start.Add(w.first)
+}
 
 // Streaming reports whether the response is a stream of server-sent events.
 func (w *Writer) Streaming() bool { return w.stream != nil }
@@ -231,15 +243,30 @@ func (w *Writer) begin(status int) {
 		h.BeforeHeader(w, status)
 	}
 	w.status = status
-	w.first = time.Now()
+	w.first = time.Since(w.start) // cheaper than the time of day
 	h := w.w.Header()
-	if l := h.Get("Content-Length"); l != "" {
-		if n, err := strconv.ParseInt(l, 10, 64); err == nil {
+	// Indexed rather than got: the names are canonical, as net/http reads them.
+	if l := h["Content-Length"]; len(l) > 0 {
+		if n, err := strconv.ParseInt(l[0], 10, 64); err == nil {
 			w.length = n
 		}
 	}
-	if ct := h.Get("Content-Type"); len(ct) >= 17 && strings.EqualFold(ct[:17], "text/event-stream") {
-		w.stream = new(sse.Watcher)
+	if ct := h["Content-Type"]; len(ct) > 0 && isEventStream(ct[0]) {
+		w.beginStream()
+	}
+}
+
+func isEventStream(contentType string) bool {
+	const media = "text/event-stream"
+	return len(contentType) >= len(media) && strings.EqualFold(contentType[:len(media)], media)
+}
+
+func (w *Writer) beginStream() {
+	w.stream = new(sse.Watcher)
+	for _, e := range w.watch {
+		if s, ok := e.(StreamWatcher); ok {
+			s.StreamBegan(w)
+		}
 	}
 }
 
