@@ -1,0 +1,52 @@
+package sanitize
+
+import (
+	"fmt"
+
+	"github.com/sparkhttp/spark/sanitize/internal/detect"
+)
+
+// The default thresholds are those the score is calibrated for.
+const (
+	// DefaultWarnAt is the score from which on a text is suspicious.
+	DefaultWarnAt = detect.WarnThreshold
+	// DefaultBlockAt is the score from which on a text is refused.
+	DefaultBlockAt = detect.BlockThreshold
+)
+
+// engine finds what rules and classifier have to say about a text.
+type engine struct{ *detect.Engine }
+
+func newEngine(cfg Config) (engine, error) {
+	d := detect.Config{Disabled: cfg.Disabled, Weights: cfg.Weights, Allow: cfg.Allow}
+	for _, r := range cfg.Rules {
+		family := r.Family
+		if family == "" {
+			family = "custom"
+		}
+		d.Rules = append(d.Rules, detect.Rule{
+			ID: r.ID, Family: family, Severity: detect.Severity(r.Severity), Weight: r.Weight, Patterns: r.Patterns,
+		})
+	}
+	e, err := detect.New(d)
+	if err != nil {
+		return engine{}, fmt.Errorf("sanitize: %w", err)
+	}
+	return engine{e}, nil
+}
+
+// scan returns the score of text and the reasons for it.
+func (e engine) scan(text string) (float64, []Finding) {
+	score, found := e.Scan(text)
+	if len(found) == 0 {
+		return score, nil
+	}
+	findings := make([]Finding, len(found))
+	for i, f := range found {
+		findings[i] = Finding{
+			Rule: f.Rule, Family: f.Family, Severity: Severity(f.Severity),
+			Start: f.Start, End: f.End, Via: f.Via, Weight: f.Weight,
+		}
+	}
+	return score, findings
+}
