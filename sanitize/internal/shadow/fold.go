@@ -1,0 +1,408 @@
+package shadow
+
+import (
+	"bytes"
+	"unicode/utf8"
+)
+
+// lower maps ASCII to what stands for it; zero asks for a closer look (white space, controls, anything longer).
+var lower = func() (t [256]byte) {
+	for c := byte('!'); c < 0x7F; c++ {
+		t[c] = c
+	}
+	for c := byte('A'); c <= 'Z'; c++ {
+		t[c] = c | 0x20
+	}
+	return t
+}()
+
+// foldRunes folds the characters of v.raw one by one into v.buf.
+func (t *Text) foldRunes(v *view) {
+	raw := v.raw
+	f := folder{t: t, v: v, latin: -1}
+	buf := v.buf
+	for i := 0; i < len(raw); {
+		c := raw[i]
+		if x := lower[c]; x != 0 {
+			buf = append(buf, x)
+			i++
+			continue
+		}
+		if c == ' ' && i+1 < len(raw) && lower[raw[i+1]] != 0 && len(buf) > 0 && buf[len(buf)-1] > ' ' {
+			buf = append(buf, ' ', lower[raw[i+1]]) // one space between words is what most texts have
+			i += 2
+			continue
+		}
+		v.buf = buf
+		i = f.step(i)
+		v.jump(i)
+		buf = v.buf
+	}
+	v.buf = buf
+	f.flush(len(raw))
+	if n := len(v.buf); n > 0 && v.buf[n-1] <= ' ' {
+		v.cut(n - 1)
+	}
+}
+
+// A folder holds what folding one text has to remember between characters.
+type folder struct {
+	t       *Text
+	v       *view
+	latin   int // 1 if most letters of the text are Latin, 0 if not, -1 if not counted yet
+	done    int // words are settled up to this byte of raw
+	secrets []byte
+	kind    Kind
+	first   int // where the run of secrets starts
+	next    int // and where it would go on
+	after   rune
+	stack   int // accents in a row
+}
+
+// step folds the character at raw[i], which is not a plain ASCII one, and returns where the next one starts.
+func (f *folder) step(i int) int {
+	raw, v := f.v.raw, f.v
+	c := raw[i]
+	if c < utf8.RuneSelf {
+		switch c {
+		case '\n', '\r', '\v', '\f':
+			f.gap('\n', i)
+		case ' ', '\t':
+			f.gap(' ', i)
+		case 0x1B:
+			f.t.signals.Marks++
+			return f.terminal(i)
+		}
+		return i + 1
+	}
+	r, n := decode(raw[i:])
+	cl, plain, like := lookup(r)
+	if cl != mark {
+		f.stack = 0
+	}
+	switch cl {
+	case foreign, loosely:
+		if i >= f.done {
+			if end := f.word(i); end > i {
+				return end
+			}
+		}
+		_ = like
+	case mark:
+		if f.stack++; f.stack == 2 {
+			f.t.signals.Marks++
+		}
+		if (r == 0x3099 || r == 0x309A) && f.voice(r == 0x309A) {
+			return i + n
+		}
+		return i + n
+	case invisible, bidi, shifter, tag:
+		f.unseen(r, cl, i)
+		return i + n
+	case space:
+		f.gap(' ', i)
+		return i + n
+	case newline:
+		f.gap('\n', i)
+		return i + n
+	case styled:
+		f.t.signals.Styled++
+	case flipped:
+		f.t.signals.Flipped++
+	case symbol, letter, latin, digit:
+	}
+	f.flush(i)
+	if plain != "" {
+		v.put(plain, i)
+		if n > len(plain) {
+			f.after = 0
+		}
+	} else {
+		if r >= 0x1100 && r <= 0x11FF && f.jamo(r) {
+			return i + n
+		}
+		v.jump(i)
+		v.buf = append(v.buf, raw[i:i+n]...)
+	}
+	f.after = r
+	return i + n
+}
+
+// gap appends white space unless some stands there; a line break wins over a space.
+func (f *folder) gap(c byte, src int) {
+	f.flush(src)
+	v := f.v
+	if n := len(v.buf); n > 0 {
+		switch last := v.buf[n-1]; {
+		case last > ' ':
+			v.jump(src)
+			v.buf = append(v.buf, c)
+		case c == '\n':
+			v.buf[n-1] = c
+		}
+	}
+}
+
+// terminal skips an escape sequence of a terminal (ECMA-48).
+func (f *folder) terminal(i int) int {
+	raw := f.v.raw
+	i++
+	if i >= len(raw) {
+		return i
+	}
+	switch raw[i] {
+	case '[':
+		for i++; i < len(raw) && raw[i] >= 0x20 && raw[i] < 0x40; {
+			i++
+		}
+		if i < len(raw) && raw[i] < 0x7F {
+			i++
+		}
+	case ']':
+		end := bytes.IndexAny(raw[i:min(len(raw), i+256)], "\a\x1b")
+		if end < 0 {
+			return i + 1
+		}
+		i += end + 1
+		if raw[i-1] == 0x1B && i < len(raw) && raw[i] == '\\' {
+			i++
+		}
+	default:
+		if raw[i] < utf8.RuneSelf {
+			i++
+		}
+	}
+	return i
+}
+
+// word settles the word around raw[i], which has a letter that looks like a Latin one. If the word mixes it with Latin letters,
+// or has nothing but look-alikes in a Latin text, all of it is folded to Latin, and the end of the word is returned.
+func (f *folder) word(i int) int {
+	raw, v := f.v.raw, f.v
+	start := len(v.buf)
+	for start > 0 && (isAlnum(v.buf[start-1]) || v.buf[start-1] >= utf8.RuneSelf) {
+		start--
+	}
+	from := i
+	if start < len(v.buf) {
+		from = v.origin(start)
+	}
+	from = max(from, f.done)
+	strict, loose, hard, ascii := 0, 0, 0, 0
+	end := from
+	for end < len(raw) {
+		if c := raw[end]; c < utf8.RuneSelf {
+			if !isAlnum(lower[c]) {
+				break
+			}
+			if lower[c] >= 'a' {
+				ascii++
+			}
+			end++
+			continue
+		}
+		r, n := decode(raw[end:])
+		cl, plain, _ := lookup(r)
+		switch cl {
+		case foreign:
+			strict++
+		case loosely:
+			loose++
+		case latin, styled, flipped:
+			ascii++
+		case letter:
+			hard++
+		case symbol:
+			if plain != "" || r > 0x2000 {
+				n = -1
+			}
+		case space, newline:
+			n = -1
+		case mark, invisible, digit, bidi, shifter, tag:
+		}
+		if n < 0 {
+			break
+		}
+		end += n
+	}
+	f.done = max(end, i+1)
+	if hard > 0 || (ascii == 0 && (loose > 0 || !f.mostlyLatin())) {
+		return i
+	}
+	if ascii == 0 && strict < 2 && loose == 0 && !f.mostlyLatin() {
+		return i
+	}
+	f.t.signals.Mixed++
+	if start < len(v.buf) && from <= i {
+		v.cut(start)
+	}
+	for at := from; at < end; {
+		r, n := decode(raw[at:])
+		cl, plain, like := lookup(r)
+		switch {
+		case r < utf8.RuneSelf:
+			plain = string(rune(lower[r]))
+			v.jump(at)
+			v.buf = append(v.buf, lower[r])
+		case cl == invisible || cl == bidi || cl == shifter || cl == tag:
+			f.unseen(r, cl, at)
+		case cl == mark:
+		case like != "":
+			v.put(like, at)
+		case plain != "":
+			v.put(plain, at)
+		default:
+			v.jump(at)
+			v.buf = append(v.buf, raw[at:at+n]...)
+		}
+		at += n
+	}
+	f.flush(end)
+	return end
+}
+
+// mostlyLatin reports whether the text has more Latin letters than letters of the scripts that look like them.
+func (f *folder) mostlyLatin() bool {
+	if f.latin < 0 {
+		ascii, other := 0, 0
+		for _, c := range f.v.raw {
+			switch {
+			case c|0x20 >= 'a' && c|0x20 <= 'z':
+				ascii++
+			case c >= 0xCD && c < 0xF0:
+				other++
+			}
+		}
+		f.latin = 0
+		if ascii > other {
+			f.latin = 1
+		}
+	}
+	return f.latin == 1
+}
+
+// unseen takes note of a character that shows nothing. Runs of some kinds of them spell a text.
+func (f *folder) unseen(r rune, cl class, src int) {
+	s := &f.t.signals
+	n := len(f.v.buf)
+	if cl == bidi {
+		s.Bidi++
+		return
+	}
+	if cl == invisible && r != 0xAD && n > 0 && isAlnum(f.v.buf[n-1]) {
+		s.Invisible++
+	}
+	switch {
+	case cl == tag && r >= 0xE0020 && r < 0xE007F:
+		s.Tags++
+		f.secret(Tags, byte(r-0xE0000), src) //nolint:gosec // ASCII
+	case cl == shifter && r >= 0xE0100:
+		s.Selectors++
+		f.secret(Selectors, byte(r-0xE0100+16), src) //nolint:gosec // below 256
+	case cl == shifter:
+		f.secret(Selectors, byte(r-0xFE00), src) //nolint:gosec // below 16
+	case r == 0x200B || r == 0x200C || r == 0x200D || r == 0x2060 || r == 0x2062 || r == 0x2063 || r == 0x2064 || r == 0xFEFF:
+		f.secret(ZeroWidth, byte(r), src) //nolint:gosec // the low byte tells them apart
+	}
+}
+
+// secret adds a byte to the run of invisible characters at hand.
+func (f *folder) secret(k Kind, b byte, src int) {
+	if k != f.kind || len(f.secrets) == 0 || src != f.next {
+		f.flush(src)
+		f.kind, f.first = k, src
+		f.secrets = f.t.out[:0]
+	}
+	_, n := decode(f.v.raw[src:])
+	f.next = src + n
+	f.secrets = append(f.secrets, b)
+	f.t.out = f.secrets
+}
+
+// flush reveals the run of invisible characters that ends before src, if it is long enough to say something.
+func (f *folder) flush(src int) {
+	if len(f.secrets) == 0 {
+		return
+	}
+	text, kind := f.secrets, f.kind
+	f.secrets = f.secrets[:0]
+	switch kind {
+	case Tags:
+		if f.after == 0x1F3F4 && len(text) <= 6 { // the flag of England
+			f.t.signals.Tags -= len(text)
+			return
+		}
+	case Selectors:
+		if len(text) < 4 {
+			return
+		}
+	default:
+		if text = bits(text); text == nil {
+			return
+		}
+	}
+	f.t.conceal(f.v, kind, f.first, src, text)
+}
+
+// bits reads zero-width characters as the bits of bytes: the first two kinds met are 0 and 1 or 1 and 0, whichever gives text.
+func bits(text []byte) []byte {
+	if len(text) < 16 {
+		return nil
+	}
+	zero, n, b := text[0], 0, byte(0)
+	one := byte(0)
+	out := text[:0]
+	for _, c := range text {
+		if c != zero && one == 0 {
+			one = c
+		}
+		if c != zero && c != one {
+			continue // a separator
+		}
+		b <<= 1
+		if c != zero {
+			b |= 1
+		}
+		if n++; n == 8 {
+			out, n, b = append(out, b), 0, 0
+		}
+	}
+	if len(out) > 0 && out[0] >= utf8.RuneSelf {
+		for i := range out {
+			out[i] ^= 0xFF
+		}
+	}
+	return out
+}
+
+// voice turns the kana before it into its voiced form, which Unicode has next to it.
+func (f *folder) voice(half bool) bool {
+	b := f.v.buf
+	r, n := utf8.DecodeLastRune(b)
+	if r < 0x304B || r > 0x30DB {
+		return false
+	}
+	if r++; half {
+		r++
+	}
+	copy(b[len(b)-n:], string(r))
+	return true
+}
+
+// jamo joins the conjoining letter r to the syllable before it (Unicode, section 3.12).
+func (f *folder) jamo(r rune) bool {
+	b := f.v.buf
+	last, n := utf8.DecodeLastRune(b)
+	switch {
+	case r >= 0x1161 && r <= 0x1175 && last >= 0x1100 && last <= 0x1112:
+		r = 0xAC00 + ((last-0x1100)*21+(r-0x1161))*28
+	case r > 0x11A7 && r <= 0x11C2 && last >= 0xAC00 && last <= 0xD7A3 && (last-0xAC00)%28 == 0:
+		r = last + r - 0x11A7
+	default:
+		return false
+	}
+	copy(b[len(b)-n:], string(r))
+	return true
+}
+
+func isAlnum(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }

@@ -1,0 +1,444 @@
+package shadow
+
+import (
+	"bytes"
+	"slices"
+)
+
+// findings are what reading a view's words told about things hidden in it. They decide which decoders run at all.
+type findings struct {
+	gate   [gates]uint8 // points for each word disguise
+	long   bool         // a token long enough to be encoded
+	digits int          // decimal digits
+	escape int          // signs that start an escape
+	dashes int          // dots and dashes that touch no word
+	swords int          // signs that ROT47 makes of letters
+	quotes int          // quotes: perhaps a text in parts
+}
+
+// A span of bytes that is taken out.
+type span struct{ from, to int }
+
+// A scanner reads the words of a view.
+type scanner struct {
+	lex  *lexicon
+	cuts []span // in the order met
+	buf  []byte
+	v    *view
+	t    *Text
+
+	leet         int // words with leetspeak undone
+	leetLike     int // words that may be leetspeak
+	prev, before piece
+	solo         span // a stretch of single letters, from the first to the last
+	solos        int
+	soloLetters  int
+	f            findings
+}
+
+// A piece is a word as the scanner remembers it.
+type piece struct {
+	hash     uint32
+	from, to int
+	size     int
+	worth    byte
+}
+
+// What a byte of a folded text is to the scanner.
+const (
+	isOther byte = iota
+	isLetter
+	isDigit
+	isSign // stands for a letter in leetspeak
+	isMarkup
+	isDash
+	isEscape
+	isQuote
+	isSword
+	isHigh
+)
+
+var kinds = func() (t [256]byte) {
+	set := func(s string, k byte) {
+		for i := range len(s) {
+			t[s[i]] = k
+		}
+	}
+	set("0123456789", isDigit)
+	set("@$!|+(", isSign)
+	set("*`~<", isMarkup)
+	set(".-", isDash)
+	set(`%&\=`, isEscape)
+	set(`"'`, isQuote)
+	set(":;>?", isSword)
+	for c := 'a'; c <= 'z'; c++ {
+		t[c] = isLetter
+	}
+	for c := 0x80; c < 0x100; c++ {
+		t[c] = isHigh
+	}
+	return t
+}()
+
+// leetOf is the letter that a digit or sign stands for.
+var leetOf = func() (t [256]byte) {
+	for c := 'a'; c <= 'z'; c++ {
+		t[c] = byte(c) //nolint:gosec // ASCII
+	}
+	const pairs = "0o1i2z3e4a5s6g7t8b9g@a$s!i|i+t(c"
+	for i := 0; i < len(pairs); i += 2 {
+		t[pairs[i]] = pairs[i+1]
+	}
+	return t
+}()
+
+// repair puts words of v together that were taken apart, and undoes leetspeak.
+func (t *Text) repair(v *view) {
+	s := &t.words
+	if s.lex == nil {
+		s.lex = words()
+	}
+	s.t, s.v = t, v
+	for range 2 {
+		s.read()
+		if s.leet >= 2 && s.leetLike > s.leet {
+			s.unleetAll()
+		}
+		if len(s.cuts) == 0 {
+			break
+		}
+		t.take(v, s.cuts)
+	}
+	v.found = s.f
+}
+
+// take removes the spans from the view.
+func (t *Text) take(v *view, cuts []span) {
+	slices.SortFunc(cuts, func(a, b span) int { return a.from - b.from })
+	w := &t.tmp
+	w.buf, w.runs = w.buf[:0], w.runs[:0]
+	at, k := 0, 0
+	keep := func(to int) {
+		for at < to {
+			for k+1 < len(v.runs) && int(v.runs[k+1].at) <= at {
+				k++
+			}
+			src, end := at, to
+			if k < len(v.runs) && int(v.runs[k].at) <= at {
+				src = int(v.runs[k].src) + at - int(v.runs[k].at)
+				if k+1 < len(v.runs) {
+					end = min(end, int(v.runs[k+1].at))
+				}
+			} else if k < len(v.runs) {
+				end = min(end, int(v.runs[k].at))
+			}
+			w.jump(src)
+			w.buf = append(w.buf, v.buf[at:end]...)
+			at = end
+		}
+	}
+	for _, c := range cuts {
+		if c.from > at {
+			keep(c.from)
+		}
+		at = max(at, c.to)
+	}
+	keep(len(v.buf))
+	v.buf, w.buf = w.buf, v.buf
+	v.runs, w.runs = w.runs, v.runs
+}
+
+// read goes through the words of the view once.
+func (s *scanner) read() {
+	s.buf, s.cuts, s.leet, s.leetLike = s.v.buf, s.cuts[:0], 0, 0
+	s.prev, s.before, s.solos, s.soloLetters, s.f = piece{}, piece{}, 0, 0, findings{}
+	buf := s.buf
+	token := 0 // start of the run of characters that encodings are made of
+	for i := 0; i < len(buf); {
+		switch kinds[buf[i]] {
+		case isLetter:
+			i = s.word(i)
+			continue
+		case isHigh:
+			i = s.high(i)
+			token = i
+			continue
+		case isDigit, isSign:
+			if end := s.leetWord(i); end > i {
+				i = end
+				continue
+			}
+			if buf[i]-'0' <= 9 {
+				s.f.digits++
+				if s.alone(i) {
+					s.single(i, i+1, false)
+				}
+				i++
+				continue
+			}
+		case isDash:
+			if buf[i] == '-' {
+				i++
+				continue
+			}
+			s.f.dashes++
+		case isEscape:
+			s.f.escape++
+			if buf[i] == '=' {
+				i++
+				continue
+			}
+		case isQuote:
+			s.f.quotes++
+		case isSword:
+			s.f.swords++
+		}
+		if i-token >= 12 {
+			s.f.long = true
+		}
+		i++
+		token = i
+	}
+	if len(buf)-token >= 12 {
+		s.f.long = true
+	}
+	s.endSolo()
+}
+
+// word reads the word that starts at i and returns its end.
+func (s *scanner) word(i int) int {
+	buf := s.buf
+	from, h, size := i, uint32(0), 0
+	for i < len(buf) {
+		c := buf[i]
+		if kinds[c] == isLetter {
+			h = h*prime + letterValue[c]
+			i++
+			size++
+			continue
+		}
+		if kinds[c] == isMarkup && i > from {
+			if n := inWord(buf[i:]); n > 0 {
+				s.cuts = append(s.cuts, span{i, i + n})
+				s.t.signals.Marks++
+				i += n
+				continue
+			}
+		}
+		if (kinds[c] == isDigit || kinds[c] == isSign) && i+1 < len(buf) {
+			if end := s.leetWord(from); end > i {
+				return end
+			}
+		}
+		break
+	}
+	s.piece(piece{hash: h, from: from, to: i, size: size}, size < i-from)
+	return i
+}
+
+// piece takes note of a word: disguised wholly, or part of a word that was split.
+func (s *scanner) piece(p piece, marked bool) {
+	if p.size >= fewest {
+		p.worth = s.lex.plain.get(p.hash)
+		if p.worth == 2 && marked {
+			s.t.signals.Disguised++
+		}
+		if p.size >= 4 && p.worth == 0 {
+			if g := s.lex.gate.get(p.hash); g != 0 {
+				s.f.gate[g>>2] = min(200, s.f.gate[g>>2]+g&3)
+			}
+		}
+	}
+	if p.size == 1 {
+		s.single(p.from, p.to, true)
+	} else {
+		s.endSolo()
+	}
+	if p.worth != 2 {
+		s.join(&p)
+	}
+	s.before, s.prev = s.prev, p
+}
+
+// join looks whether p and the one or two words before it are the parts of a key word.
+func (s *scanner) join(p *piece) {
+	a, b := &s.prev, &s.before
+	gap := p.from - a.to
+	if a.size == 0 || gap < 1 || gap > 8 || a.size+p.size < 6 || a.size+p.size > 24 || p.size > 16 || a.worth == 2 {
+		return
+	}
+	h := a.hash*powers[p.size] + p.hash
+	if s.lex.plain.get(h) == 2 && s.gapOK(a.to, p.from) && (a.worth == 0 || p.worth == 0) {
+		s.cuts = append(s.cuts, span{a.to, p.from})
+		s.joined(p, h, a.from, a.size+p.size)
+		return
+	}
+	if gap = a.from - b.to; b.size == 0 || gap < 1 || gap > 8 || b.size > 16 || b.worth == 2 {
+		return
+	}
+	h = b.hash*powers[a.size+p.size] + h
+	if s.lex.plain.get(h) == 2 && s.gapOK(a.to, p.from) && s.gapOK(b.to, a.from) {
+		s.cuts = append(s.cuts, span{b.to, a.from}, span{a.to, p.from})
+		s.joined(p, h, b.from, b.size+a.size+p.size)
+	}
+}
+
+func (s *scanner) joined(p *piece, h uint32, from, size int) {
+	p.hash, p.from, p.size, p.worth = h, from, size, 2
+	s.t.signals.Split++
+	s.t.signals.Disguised++
+}
+
+// gapOK reports whether what stands between two parts of a word is no sentence of its own.
+func (s *scanner) gapOK(from, to int) bool {
+	for _, c := range s.buf[from:to] {
+		if k := kinds[c]; k == isLetter || k == isDigit {
+			return false
+		}
+	}
+	return true
+}
+
+// inWord returns the length of the markup at the start of b if a letter follows it.
+func inWord(b []byte) int {
+	n := 0
+	if b[0] != '<' {
+		for n < len(b) && n < 6 && (b[n] == '*' || b[n] == '`' || b[n] == '~') {
+			n++
+		}
+	}
+	for n < len(b) && b[n] == '<' {
+		end := bytes.IndexByte(b[n:min(len(b), n+64)], '>')
+		if end < 0 || !inline(b[n+1:n+end]) {
+			return 0
+		}
+		n += end + 1
+	}
+	if n < len(b) && (kinds[b[n]] == isLetter || kinds[b[n]] == isHigh) {
+		return n
+	}
+	return 0
+}
+
+// inline reports whether a tag leaves the word that it stands in whole.
+func inline(tag []byte) bool {
+	if len(tag) > 0 && tag[0] == '!' {
+		return true
+	}
+	if len(tag) > 0 && tag[0] == '/' {
+		tag = tag[1:]
+	}
+	n := 0
+	for n < len(tag) && isAlnum(tag[n]) {
+		n++
+	}
+	switch string(tag[:n]) {
+	case "", "b", "i", "u", "s", "a", "em", "strong", "span", "font", "sub", "sup", "small", "big", "del", "ins", "mark", "code", "wbr", "tt", "kbd", "strike", "q", "var", "x", "bdo", "bdi":
+		return true
+	}
+	return false
+}
+
+// high reads a word of another script, or a sign that is no letter, and returns its end.
+func (s *scanner) high(i int) int {
+	buf := s.buf
+	from, size := i, 0
+	for i < len(buf) && buf[i] >= 0x80 {
+		n := 1
+		for i+n < len(buf) && buf[i+n]&0xC0 == 0x80 {
+			n++
+		}
+		if buf[i] == 0xE2 || buf[i] == 0xF0 && buf[min(i+1, len(buf)-1)] == 0x9F { // punctuation, emoji
+			if size == 0 {
+				return i + n
+			}
+			break
+		}
+		i += n
+		size++
+	}
+	if size == 1 {
+		s.single(from, i, true)
+	} else {
+		s.endSolo()
+	}
+	s.before, s.prev = piece{}, piece{}
+	return i
+}
+
+// alone reports whether the character at i has no letter or digit next to it.
+func (s *scanner) alone(i int) bool {
+	b := s.buf
+	return (i == 0 || !isAlnum(b[i-1])) && (i+1 == len(b) || !isAlnum(b[i+1]))
+}
+
+// widest is the largest gap between two letters of a spaced word, in bytes.
+const widest = 5
+
+// single takes note of a letter that stands alone.
+func (s *scanner) single(from, to int, isLetter bool) {
+	if s.solos > 0 && from-s.solo.to > widest {
+		s.endSolo()
+	}
+	if s.solos == 0 {
+		s.solo.from = from
+	}
+	s.solo.to = to
+	s.solos++
+	if isLetter {
+		s.soloLetters++
+	}
+}
+
+// endSolo puts the letters of a stretch together: i g n o r e, i.g.n.o.r.e. Where the gap is wider than usual, or white space
+// among other signs, a word ends.
+func (s *scanner) endSolo() {
+	n, letters, at := s.solos, s.soloLetters, s.solo
+	s.solos, s.soloLetters = 0, 0
+	if n < 4 || letters*2 < n {
+		return
+	}
+	narrow, spaces, count, alike := 1<<30, 0, 0, 0
+	begin, _ := s.gap(at.from, at.to)
+	first := s.buf[begin]
+	for from, to := s.gap(at.from, at.to); from < at.to; from, to = s.gap(to, at.to) {
+		narrow = min(narrow, s.v.origin(to)-s.v.origin(from))
+		if blank(s.buf[from:to]) {
+			spaces++
+		}
+		if s.buf[from] == first {
+			alike++
+		}
+		count++
+	}
+	if alike*2 < count {
+		return // a formula, a path
+	}
+	for from, to := s.gap(at.from, at.to); from < at.to; from, to = s.gap(to, at.to) {
+		wide := s.v.origin(to)-s.v.origin(from) > narrow
+		if wide || blank(s.buf[from:to]) && spaces < count {
+			s.buf[from] = ' '
+			from++
+		}
+		if from < to {
+			s.cuts = append(s.cuts, span{from, to})
+		}
+	}
+	s.t.signals.Spaced++
+}
+
+// gap returns the next stretch of bytes before end that are no letters or digits.
+func (s *scanner) gap(i, end int) (from, to int) {
+	word := func(c byte) bool { k := kinds[c]; return k == isLetter || k == isDigit || k == isHigh }
+	for i < end && word(s.buf[i]) {
+		i++
+	}
+	from = i
+	for i < end && !word(s.buf[i]) {
+		i++
+	}
+	return from, i
+}
+
+// blank reports whether b has white space.
+func blank(b []byte) bool { return bytes.IndexByte(b, ' ') >= 0 || bytes.IndexByte(b, '\n') >= 0 }
