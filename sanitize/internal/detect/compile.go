@@ -1,0 +1,86 @@
+package detect
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+)
+
+// maxPhrase bounds the words of one literal.
+const maxPhrase = 40
+
+// compiler collects the slots and the vocabulary of patterns.
+type compiler struct {
+	slots []slot
+	words map[literal][]int32
+}
+
+// add compiles p as an alternative of the rule with that number.
+func (c *compiler) add(rule int32, p pattern) {
+	guarded := int32(-1)
+	if p.guard != nil {
+		guarded = c.slot(slot{rule: -1, guard: -1, first: true}, p.guard.literals)
+	}
+	for i, e := range p.elements {
+		s := slot{rule: rule, guard: -1, gap: uint8(e.gap), first: i == 0, last: i == len(p.elements)-1, bol: e.bol} //nolint:gosec // at most maxGap
+		if s.last && p.guard != nil {
+			s.guard, s.within = guarded, uint8(p.guard.within) //nolint:gosec // at most maxGap
+		}
+		c.slot(s, e.literals)
+	}
+}
+
+func (c *compiler) slot(s slot, lits []literal) int32 {
+	id := int32(len(c.slots)) //nolint:gosec // a few thousand
+	c.slots = append(c.slots, s)
+	for _, l := range lits {
+		if ids := c.words[l]; len(ids) == 0 || ids[len(ids)-1] != id {
+			c.words[l] = append(ids, id)
+		}
+	}
+	return id
+}
+
+// program builds the automaton. Within a literal the later slots of a pattern
+// come first, so that one word never fills two of them.
+func (c *compiler) program() *program {
+	lits := slices.SortedFunc(maps.Keys(c.words), func(a, b literal) int {
+		return cmp.Or(cmp.Compare(a.text, b.text), cmp.Compare(b2i(a.open), b2i(b.open)))
+	})
+	entries := make([]entry, 0, len(lits))
+	for _, l := range lits {
+		ids := c.words[l]
+		slices.Reverse(ids)
+		out := append([]int32{int32(min(countWords(l.text), maxPhrase))}, ids...) //nolint:gosec // at most maxPhrase
+		entries = append(entries, entry{text: l.text, open: l.open, slots: out})
+	}
+	p := &program{words: newAutomaton(entries), slots: c.slots}
+	single := map[string]int32{}
+	for i, l := range lits {
+		if !l.open && len(l.text) >= minFuzzy {
+			single[l.text] = p.words.find(entries[i].text)
+		}
+	}
+	p.fuzzy = newFuzzy(single)
+	return p
+}
+
+// find returns the outs of the whole literal s.
+func (a *automaton) find(s string) int32 {
+	at := int32(0)
+	for i := range len(s) {
+		t := a.cells[at].base + int32(s[i])
+		if a.cells[t].check != at {
+			return 0
+		}
+		at = t
+	}
+	return a.cells[at].whole
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

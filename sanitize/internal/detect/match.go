@@ -1,0 +1,229 @@
+package detect
+
+// A program is what all patterns compile to: one automaton for the words, and
+// one slot for each element of each pattern. The text is read once. Every word
+// that is in the vocabulary fills the slots it can fill; a slot is filled if the
+// slot before it was filled not too many words ago. There is no backtracking:
+// of two ways to fill a slot the later one is at least as good, because gaps
+// have an upper bound and no lower one. So the work is at most the number of
+// slots of each word, whatever the text is.
+type program struct {
+	words *automaton
+	fuzzy fuzzy
+	slots []slot
+}
+
+// slot is one element of one pattern; the elements of a pattern follow each other.
+type slot struct {
+	rule   int32
+	guard  int32 // slot of the pattern's guard, -1 for none; set in the last slot
+	within uint8 // how near the guard must be
+	gap    uint8
+	first  bool
+	last   bool
+	bol    bool
+}
+
+// filled is what a scan remembers of a slot.
+type filled struct {
+	end       uint32 // number of the last word
+	startWord uint32 // number of the first word of the pattern
+	start     int32  // byte offset of that word
+}
+
+// hit is one rule found in one view.
+type hit struct {
+	rule       int32
+	start, end int32
+}
+
+// matcher is the state of one scan. It is reused; nothing has to be cleared,
+// because words are numbered through from scan to scan.
+type matcher struct {
+	prog *program
+	slot []filled
+	seen []uint32 // rule -> word number at which the scan that found it began
+	hits []hit
+	word uint32 // number of the current word
+	from uint32 // word number at which the scan began
+	bol  bool   // no word of this line was read yet
+	// work counts automaton steps and slot visits: what the linear-time test bounds.
+	work int
+}
+
+func newMatcher(p *program, rules int) *matcher {
+	return &matcher{prog: p, slot: make([]filled, len(p.slots)), seen: make([]uint32, rules), word: 1}
+}
+
+// scan reads view once and leaves what it found in m.hits, at most one hit for
+// each rule.
+func (m *matcher) scan(view []byte) {
+	if m.word > 1<<30 {
+		clear(m.slot)
+		clear(m.seen)
+		m.word = 1
+	}
+	m.word += 2 * (maxGap + maxPhrase)
+	m.from = m.word
+	m.hits = m.hits[:0]
+	m.bol = true
+	for i := 0; i < len(view); {
+		switch k := kinds[view[i]]; k {
+		case kindSpace:
+			i++
+		case kindLine:
+			m.bol = true
+			m.word++
+			i++
+		case kindPunct:
+			m.walk(view, i)
+			i++
+		case kindStop:
+			m.walk(view, i)
+			m.word++
+			i++
+		default:
+			switch n, k := runeKind(view[i:]); k {
+			case kindWord:
+				i = m.readWord(view, i)
+			case kindSingle:
+				m.word++
+				m.walk(view, i)
+				m.bol = false
+				i += n
+			default:
+				m.walk(view, i)
+				i += n
+			}
+		}
+	}
+	m.word += maxPhrase
+}
+
+// readWord looks up the word at i and returns the offset behind it.
+func (m *matcher) readWord(view []byte, i int) int {
+	m.word++
+	found := m.walk(view, i)
+	end := wordEnd(view, i)
+	if !found && end-i >= minFuzzy {
+		m.guess(view, i, end)
+	}
+	m.bol = false
+	return end
+}
+
+// guess looks for a word of the vocabulary with its letters scrambled, and for
+// several of them written without spaces.
+func (m *matcher) guess(view []byte, i, end int) {
+	if end-i <= maxFuzzy {
+		if out := m.prog.fuzzy.find(view[i:end]); out != 0 {
+			m.fill(out, int32(i), int32(end)) //nolint:gosec // views are shorter than 2 GiB
+			return
+		}
+	}
+	if end-i >= minGlued {
+		m.split(view, i, end)
+	}
+}
+
+// split reads a run of letters as words written without spaces between them,
+// always taking the longest one.
+func (m *matcher) split(view []byte, i, end int) {
+	cells := m.prog.words.cells
+	gap := true
+	for i < end {
+		s, out, to := int32(0), int32(0), i
+		for j := i; j < end; j++ {
+			t := cells[s].base + int32(view[j])
+			m.work++
+			if cells[t].check != s {
+				break
+			}
+			s = t
+			if w := cells[s].whole; w != 0 && j-i >= 2 {
+				out, to = w, j+1
+			}
+		}
+		if out == 0 {
+			if !gap {
+				m.word++
+				gap = true
+			}
+			i++
+			continue
+		}
+		m.fill(out, int32(i), int32(to)) //nolint:gosec // views are shorter than 2 GiB
+		m.word++
+		gap = true
+		m.bol = false
+		i = to
+	}
+}
+
+// walk fills the slots of every literal that begins at i, and reports whether
+// one ended at the end of a word.
+func (m *matcher) walk(view []byte, i int) bool {
+	cells := m.prog.words.cells
+	s, found := int32(0), false
+	for j := i; j < len(view); j++ {
+		t := cells[s].base + int32(view[j])
+		m.work++
+		if cells[t].check != s {
+			break
+		}
+		s = t
+		c := &cells[s]
+		if c.part != 0 {
+			m.fill(c.part, int32(i), int32(j+1)) //nolint:gosec // views are shorter than 2 GiB
+			found = true
+		}
+		if c.whole != 0 && atWordEnd(view, j+1) {
+			m.fill(c.whole, int32(i), int32(j+1)) //nolint:gosec // views are shorter than 2 GiB
+			found = true
+		}
+	}
+	return found
+}
+
+// fill visits the slots of a literal that stands in view[start:end].
+func (m *matcher) fill(out, start, end int32) {
+	outs := m.prog.words.outs[out:]
+	last := m.word + uint32(outs[0]) - 1 //nolint:gosec // words of a literal, 1 to maxPhrase
+	for _, id := range outs[1:] {
+		if id < 0 {
+			return
+		}
+		m.work++
+		s := &m.prog.slots[id]
+		if s.bol && !m.bol {
+			continue
+		}
+		f := filled{end: last, startWord: m.word, start: start}
+		if !s.first {
+			before := m.slot[id-1]
+			if before.end < m.from || m.word <= before.end || m.word-before.end-1 > uint32(s.gap) {
+				continue
+			}
+			f.startWord, f.start = before.startWord, before.start
+		}
+		m.slot[id] = f
+		if s.last {
+			m.accept(s, f, end)
+		}
+	}
+}
+
+// accept records a complete pattern unless its guard stands before it.
+func (m *matcher) accept(s *slot, f filled, end int32) {
+	if s.rule < 0 || m.seen[s.rule] == m.from {
+		return
+	}
+	if s.guard >= 0 {
+		g := m.slot[s.guard].end
+		if g >= m.from && g < f.startWord && f.startWord-g <= uint32(s.within) {
+			return
+		}
+	}
+	m.seen[s.rule] = m.from
+	m.hits = append(m.hits, hit{rule: s.rule, start: f.start, end: end})
+}

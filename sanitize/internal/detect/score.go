@@ -1,0 +1,116 @@
+package detect
+
+import (
+	"math"
+	"slices"
+)
+
+// Thresholds for the score. At BlockThreshold the false alarms of the package's
+// table hold; from WarnThreshold on, a second look is worth its price.
+const (
+	WarnThreshold  = 0.3
+	BlockThreshold = 0.7
+)
+
+const (
+	defaultWeight = 2.0
+	// prior is what the score of a text without any evidence says.
+	prior = -4.5
+)
+
+// scratch is what one scan needs.
+type scratch struct {
+	text    view
+	m       *matcher
+	found   []Finding
+	byRule  []bool
+	weights []familyWeight
+}
+
+type familyWeight struct {
+	family string
+	weight float64
+}
+
+func newScratch(e *Engine) *scratch {
+	return &scratch{m: newMatcher(e.prog, len(e.rules)), byRule: make([]bool, len(e.rules))}
+}
+
+// Scan returns how likely it is, from 0 to 1, that text tries to inject
+// instructions, and why: one finding for each rule, the weightiest first. It
+// allocates only when there is a finding. text need not be valid UTF-8.
+func (e *Engine) Scan(text string) (float64, []Finding) {
+	s := e.pool.Get().(*scratch) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	defer e.pool.Put(s)
+	s.found = s.found[:0]
+	clear(s.byRule)
+	s.text.Fold(text)
+	for i := range s.text.Len() {
+		e.scanView(s, i)
+	}
+	score := e.score(s)
+	if len(s.found) == 0 {
+		return score, nil
+	}
+	slices.SortStableFunc(s.found, func(a, b Finding) int {
+		switch {
+		case a.Weight > b.Weight:
+			return -1
+		case a.Weight < b.Weight:
+			return 1
+		}
+		return a.Start - b.Start
+	})
+	return score, slices.Clone(s.found)
+}
+
+// scanView adds what the rules find in one view. A rule that was found in an
+// earlier view is not reported again.
+func (e *Engine) scanView(s *scratch, i int) {
+	v := s.text.View(i)
+	s.m.scan(v.Bytes)
+	for _, h := range s.m.hits {
+		if s.byRule[h.rule] || len(e.allow) > 0 && e.allowed(v.Bytes, int(h.start), int(h.end)) {
+			continue
+		}
+		s.byRule[h.rule] = true
+		r := &e.rules[h.rule]
+		f := Finding{Rule: r.ID, Family: r.Family, Severity: r.Severity, Weight: r.Weight}
+		f.Start, f.End = s.text.Span(i, int(h.start), int(h.end))
+		if i > 0 {
+			f.Via = v.Kind.String()
+		}
+		s.found = append(s.found, f)
+	}
+}
+
+// score adds up the evidence. Rules of one family mostly see the same thing
+// twice, so each further one of a family counts half of the one before.
+func (e *Engine) score(s *scratch) float64 {
+	logit := prior + classifierWeight*s.logit()
+	s.weights = s.weights[:0]
+	for i := range s.found {
+		s.weights = append(s.weights, familyWeight{s.found[i].Family, s.found[i].Weight})
+	}
+	slices.SortFunc(s.weights, func(a, b familyWeight) int {
+		switch {
+		case a.family < b.family:
+			return -1
+		case a.family > b.family:
+			return 1
+		case a.weight > b.weight:
+			return -1
+		}
+		return 1
+	})
+	factor := 1.0
+	for i, w := range s.weights {
+		if i > 0 && w.family == s.weights[i-1].family {
+			factor /= 2
+		} else {
+			factor = 1
+		}
+		logit += factor * w.weight
+	}
+	return 1 / (1 + math.Exp(-logit))
+}
