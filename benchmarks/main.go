@@ -20,7 +20,9 @@ import (
 var areas = []struct {
 	name   string
 	groups func() []harness.Group
-}{}
+}{
+	{"headers", headersGroups},
+}
 
 func main() {
 	if err := run(); err != nil {

@@ -1,0 +1,305 @@
+package headers_test
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkhttp/spark/headers"
+)
+
+func handler(t testing.TB, cfg headers.Config, next http.HandlerFunc) http.Handler {
+	t.Helper()
+	h, err := headers.New(cfg)
+	require.NoError(t, err)
+	return h.Handler(next)
+}
+
+func get(h http.Handler, change ...func(*http.Request)) *http.Response {
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
+	for _, f := range change {
+		f(r)
+	}
+	h.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func overTLS(r *http.Request) { r.TLS = &tls.ConnectionState{} }
+
+func ok(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }
+
+func TestZeroConfigIsTheAPIPreset(t *testing.T) {
+	got := get(handler(t, headers.Config{}, ok), overTLS).Header
+	want := map[string]string{
+		"Content-Security-Policy":           "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		"Strict-Transport-Security":         "max-age=63072000; includeSubDomains",
+		"X-Content-Type-Options":            "nosniff",
+		"Referrer-Policy":                   "no-referrer",
+		"X-Frame-Options":                   "DENY",
+		"Cross-Origin-Opener-Policy":        "same-origin",
+		"Cross-Origin-Resource-Policy":      "same-origin",
+		"Cache-Control":                     "no-store",
+		"X-Permitted-Cross-Domain-Policies": "none",
+		"X-Dns-Prefetch-Control":            "off",
+	}
+	for name, value := range want {
+		require.Equal(t, []string{value}, got[name], name)
+	}
+	require.Contains(t, got.Get("Permissions-Policy"), "camera=(), ")
+	require.Len(t, got, len(want)+2, "beside Permissions-Policy and Content-Type nothing else")
+}
+
+func TestHSTS(t *testing.T) {
+	year := 365 * 24 * time.Hour
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	forwarded := func(remote string, protos ...string) func(*http.Request) {
+		return func(r *http.Request) { r.RemoteAddr, r.Header["X-Forwarded-Proto"] = remote, protos }
+	}
+	tests := []struct {
+		name    string
+		cfg     headers.Config
+		request func(*http.Request)
+		want    string
+	}{
+		{"plain HTTP", headers.Config{}, func(*http.Request) {}, ""},
+		{"TLS", headers.Config{}, overTLS, "max-age=63072000; includeSubDomains"},
+		{"off", headers.Config{HSTS: headers.HSTS{Off: true}}, overTLS, ""},
+		{"choices", headers.Config{HSTS: headers.HSTS{MaxAge: year, ExcludeSubDomains: true}}, overTLS, "max-age=31536000"},
+		{"preload", headers.Config{HSTS: headers.HSTS{Preload: true}}, overTLS, "max-age=63072000; includeSubDomains; preload"},
+		{"taken back", headers.Config{HSTS: headers.HSTS{MaxAge: time.Second}}, overTLS, "max-age=1; includeSubDomains"},
+		{"anybody says https", headers.Config{}, forwarded("10.0.0.1:1", "https"), ""},
+		{"trusted proxy says https", headers.Config{TrustedProxies: proxies}, forwarded("10.0.0.1:1", "https"), "max-age=63072000; includeSubDomains"},
+		{"trusted proxy, mapped", headers.Config{TrustedProxies: proxies}, forwarded("[::ffff:10.0.0.1]:1", "HTTPS"), "max-age=63072000; includeSubDomains"},
+		{"trusted proxy says http", headers.Config{TrustedProxies: proxies}, forwarded("10.0.0.1:1", "http"), ""},
+		{"client says https, proxy http", headers.Config{TrustedProxies: proxies}, forwarded("10.0.0.1:1", "https, http"), ""},
+		{"the same on two lines", headers.Config{TrustedProxies: proxies}, forwarded("10.0.0.1:1", "https", "http"), ""},
+		{"other peer says https", headers.Config{TrustedProxies: proxies}, forwarded("192.0.2.1:1", "https"), ""},
+		{"no address", headers.Config{TrustedProxies: proxies}, forwarded("@", "https"), ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			require.Equal(t, tt.want, get(handler(t, tt.cfg, ok), tt.request).Header.Get("Strict-Transport-Security"))
+		})
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	csp := func(c headers.CSP) headers.Config { return headers.Config{CSP: &c} }
+	src := func(s ...headers.Source) headers.Config { return csp(headers.CSP{ScriptSrc: s}) }
+	tests := []struct {
+		name string
+		cfg  headers.Config
+		err  string
+	}{
+		{"preset", headers.Config{Preset: 7}, "Preset is 7"},
+		{"age", headers.Config{HSTS: headers.HSTS{MaxAge: -1}}, "HSTS.MaxAge is -1ns"},
+		{"preload for a day", headers.Config{HSTS: headers.HSTS{Preload: true, MaxAge: 24 * time.Hour}}, "at least a year"},
+		{"preload without subdomains", headers.Config{HSTS: headers.HSTS{Preload: true, ExcludeSubDomains: true}}, "subdomains"},
+		{"header name", headers.Config{Override: map[string]string{"X Y": "1"}}, `"X Y", which is no header name`},
+		{"split header", headers.Config{Override: map[string]string{"X-Y": "1\r\nSet-Cookie: a"}}, "want visible ASCII"},
+		{"header with a field", headers.Config{Override: map[string]string{"content-security-policy": "x"}}, "has a field of its own"},
+		{"strip", headers.Config{Strip: []string{"a:b"}}, "Strip names"},
+		{"unquoted keyword", src("self"), "self without quotes"},
+		{"unknown keyword", src("'sefl'"), "'sefl', which is no keyword"},
+		{"unsafe-inline by accident", src("'unsafe-inline'"), "say InsecureUnsafeInline"},
+		{"none and more", src(headers.None, headers.Self), "'none' beside other sources"},
+		{"fixed nonce", src("'nonce-abc'"), "want WithNonce"},
+		{"nonce for images", csp(headers.CSP{ImgSrc: []headers.Source{headers.WithNonce}}), "img-src can't have"},
+		{"directive in a source", src("https://a; script-src *"), "want a host"},
+		{"header in a source", src("a\r\nb"), "want a host"},
+		{"bad hash", src("'sha256-???'"), "no keyword"},
+		{"empty source", src(""), "empty source"},
+		{"empty directive", csp(headers.CSP{ScriptSrc: []headers.Source{}}), "script-src has no sources"},
+		{"sandbox", csp(headers.CSP{Sandbox: []string{"scripts"}}), "sandbox has"},
+		{"report to nobody", csp(headers.CSP{ReportTo: "csp"}), "not in ReportingEndpoints"},
+		{"report name", headers.Config{CSP: &headers.CSP{ReportTo: "a b"}, ReportingEndpoints: map[string]string{"a b": "https://x"}}, "report-to"},
+		{"endpoint", headers.Config{ReportingEndpoints: map[string]string{"csp": "http://x"}}, "want an https URL"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := headers.New(tt.cfg)
+			require.ErrorContains(t, err, tt.err)
+			require.ErrorContains(t, err, "headers: ")
+		})
+	}
+}
+
+func TestOverride(t *testing.T) {
+	got := get(handler(t, headers.Config{
+		Override: map[string]string{"x-frame-options": "SAMEORIGIN", "Cache-Control": "", "X-Own": "1"},
+		CSP:      &headers.CSP{},
+	}, ok)).Header
+	require.Equal(t, "SAMEORIGIN", got.Get("X-Frame-Options"))
+	require.Equal(t, "1", got.Get("X-Own"))
+	require.NotContains(t, got, "Cache-Control")
+	require.NotContains(t, got, "Content-Security-Policy", "the zero CSP leaves it out")
+}
+
+func TestReporting(t *testing.T) {
+	got := get(handler(t, headers.Config{
+		ReportOnly:         &headers.CSP{DefaultSrc: []headers.Source{headers.None}, RequireTrustedTypes: true, ReportTo: "csp"},
+		ReportingEndpoints: map[string]string{"csp": "https://r.example/csp", "b": "https://r.example/b"},
+	}, ok)).Header
+	require.Equal(t, "default-src 'none'; require-trusted-types-for 'script'; report-to csp", got.Get("Content-Security-Policy-Report-Only"))
+	require.Equal(t, `b="https://r.example/b", csp="https://r.example/csp"`, got.Get("Reporting-Endpoints"))
+	require.NotEmpty(t, got.Get("Content-Security-Policy"), "the preset's stays")
+}
+
+func TestNonce(t *testing.T) {
+	seen := map[string]bool{}
+	h := handler(t, headers.Config{Preset: headers.HTML}, func(w http.ResponseWriter, r *http.Request) {
+		attr, err := headers.NonceAttr(r.Context())
+		require.NoError(t, err)
+		nonce, ok := headers.Nonce(r.Context())
+		require.True(t, ok)
+		require.Equal(t, `nonce="`+nonce+`"`, string(attr))
+		require.Len(t, nonce, 22)
+		require.False(t, seen[nonce], "a nonce is used once")
+		seen[nonce] = true
+		csp := w.Header().Get("Content-Security-Policy")
+		require.Contains(t, csp, "script-src 'self' 'nonce-"+nonce+"'; style-src 'self' 'nonce-"+nonce+"'")
+	})
+	for range 3 {
+		get(h)
+	}
+	require.Len(t, seen, 3)
+
+	_, err := headers.NonceAttr(context.Background())
+	require.ErrorContains(t, err, "no nonce")
+}
+
+// A middleware further out still finds the pattern that the mux matched.
+func TestNonceKeepsThePattern(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /page", ok)
+	r := httptest.NewRequest(http.MethodGet, "/page", nil)
+	handler(t, headers.Config{Preset: headers.HTML}, mux.ServeHTTP).ServeHTTP(httptest.NewRecorder(), r)
+	require.Equal(t, "GET /page", r.Pattern)
+}
+
+// The headers are on whatever comes of a request.
+func TestEverywhere(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/panic", func(http.ResponseWriter, *http.Request) { panic("boom") })
+	mux.HandleFunc("/limited", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "slow down", http.StatusTooManyRequests) })
+	mux.HandleFunc("/cached", func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Cache-Control", "max-age=60") })
+	recovering := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer func() {
+				if recover() != nil {
+					w.WriteHeader(http.StatusInternalServerError)
+				}
+			}()
+			next.ServeHTTP(w, r)
+		})
+	}
+	srv := httptest.NewServer(recovering(handler(t, headers.Config{}, mux.ServeHTTP)))
+	defer srv.Close()
+	for path, want := range map[string]struct {
+		status int
+		cache  string
+	}{
+		"/nowhere": {404, "no-store"}, "/limited": {429, "no-store"}, "/panic": {500, "no-store"}, "/cached": {200, "max-age=60"},
+	} {
+		resp, err := srv.Client().Get(srv.URL + path)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, want.status, resp.StatusCode, path)
+		require.Equal(t, want.cache, resp.Header.Get("Cache-Control"), path)
+		require.Equal(t, "nosniff", resp.Header.Get("X-Content-Type-Options"), path)
+		require.Contains(t, resp.Header.Get("Content-Security-Policy"), "default-src 'none'", path)
+	}
+}
+
+func TestStripOnStreams(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		release := make(chan struct{})
+		srv := httptest.NewUnstartedServer(handler(t, headers.Config{Strip: append(headers.Leaking(), "x-own")}, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.Header().Set("Server", "secret/1.0")
+			w.Header().Set("X-Own", "1")
+			w.Header().Set("Openai-Organization", "org-1")
+			_, _ = io.WriteString(w, "data: 1\n\n")
+			_ = http.NewResponseController(w).Flush()
+			<-release
+		}))
+		srv.EnableHTTP2 = http2
+		srv.StartTLS()
+		resp, err := srv.Client().Get(srv.URL)
+		require.NoError(t, err)
+		b := make([]byte, 9)
+		_, err = io.ReadFull(resp.Body, b) // the first event arrives while the handler is running
+		require.NoError(t, err)
+		for _, name := range []string{"Server", "X-Own", "Openai-Organization"} {
+			require.NotContains(t, resp.Header, name)
+		}
+		require.Equal(t, "max-age=63072000; includeSubDomains", resp.Header.Get("Strict-Transport-Security"))
+		close(release)
+		require.NoError(t, resp.Body.Close())
+		srv.Close()
+	}
+}
+
+// What one response does to its headers is not seen by the next.
+func TestValuesAreNotShared(t *testing.T) {
+	h := handler(t, headers.Config{}, func(w http.ResponseWriter, _ *http.Request) { w.Header().Add("Cache-Control", "private") })
+	require.Equal(t, []string{"no-store", "private"}, get(h).Header["Cache-Control"])
+	require.Equal(t, []string{"no-store", "private"}, get(h).Header["Cache-Control"])
+}
+
+func TestParseCSP(t *testing.T) {
+	const policy = "default-src 'none'; script-src 'self' 'strict-dynamic' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='; " +
+		"img-src https://*.example.com data:; sandbox allow-scripts; upgrade-insecure-requests; require-trusted-types-for 'script'"
+	c, err := headers.ParseCSP(strings.ReplaceAll(policy, "'self'", "'SELF'"), false)
+	require.NoError(t, err)
+	got := get(handler(t, headers.Config{CSP: c}, ok)).Header.Get("Content-Security-Policy")
+	require.Equal(t, policy, got)
+
+	for _, bad := range []string{"defualt-src 'none'", "img-src *; img-src data:", "script-src 'unsafe-inline'", "script-src self"} {
+		_, err := headers.ParseCSP(bad, false)
+		require.Error(t, err, bad)
+	}
+	c, err = headers.ParseCSP("script-src 'unsafe-inline'", true)
+	require.NoError(t, err)
+	require.Equal(t, []headers.Source{headers.InsecureUnsafeInline}, c.ScriptSrc)
+}
+
+// A policy that is accepted is one header line, and reads back as itself.
+func FuzzCSP(f *testing.F) {
+	f.Add("default-src 'none'; script-src 'self' https://a.example:*", "x")
+	f.Add("sandbox; report-to csp", "'nonce-x'")
+	f.Add("script-src 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='", "a;b")
+	f.Fuzz(func(t *testing.T, policy, source string) {
+		if c, err := headers.ParseCSP(policy, true); err == nil && c.ReportTo == "" {
+			text := get(handler(t, headers.Config{CSP: c}, ok)).Header.Get("Content-Security-Policy")
+			require.NotContains(t, text, "\n")
+			again, err := headers.ParseCSP(text, true)
+			require.NoError(t, err, text)
+			require.Equal(t, text, get(handler(t, headers.Config{CSP: again}, ok)).Header.Get("Content-Security-Policy"))
+		}
+		h, err := headers.New(headers.Config{CSP: &headers.CSP{ImgSrc: []headers.Source{headers.Source(source)}}})
+		if err != nil {
+			return
+		}
+		text := get(h.Handler(http.HandlerFunc(ok))).Header.Get("Content-Security-Policy")
+		require.Len(t, strings.Fields(text), 2, "a source stays one source: %q", text)
+		require.NotContains(t, text, ";")
+	})
+}
+
+func TestNoAllocations(t *testing.T) {
+	h, err := headers.New(headers.Config{})
+	require.NoError(t, err)
+	dst, r := http.Header{}, httptest.NewRequest(http.MethodGet, "/", nil)
+	overTLS(r)
+	h.Set(dst, r)
+	require.Zero(t, testing.AllocsPerRun(100, func() { h.Set(dst, r) }))
+}
