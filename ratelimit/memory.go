@@ -1,0 +1,275 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"maps"
+	"math/bits"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sparkhttp/spark/ratelimit/internal/gcra"
+	"github.com/sparkhttp/spark/ratelimit/internal/table"
+)
+
+const (
+	defaultBuckets = 1 << 20
+	maxShards      = 256
+	shardBuckets   = 64 // fewer in a shard would fill unevenly
+	maxNames       = 1<<table.PolicyBits - 1
+)
+
+// Memory is a [Limiter] that keeps its buckets in this process, in bounded
+// memory and without a goroutine. It may be used by several goroutines at once.
+//
+// A key takes 22 to 32 bytes for each policy that it has used and that is not
+// full again, whatever the length of the key: buckets are found by a hash of 60
+// bits with a secret seed. So two keys can share a bucket, but of a million keys
+// any two do with a probability below one in a million.
+//
+// If there is no place for a new key, those whose buckets are full again are
+// forgotten, which changes nothing for them, then one that has used the least.
+// A bucket that is more than half used is never forgotten, so that a flood of new
+// keys can't fill it again; if there are only such, new keys are refused.
+type Memory struct {
+	epoch  time.Time
+	seed   maphash.Seed
+	shift  int // of a hash, for the number of its shard
+	shards []shard
+	names  atomic.Pointer[registry]
+	mu     sync.Mutex // for adding names
+}
+
+// registry numbers the policies by name. It is replaced, never changed.
+type registry struct {
+	byName   map[string]*name
+	byNumber []*name
+}
+
+// name is what is known of the policies of one name.
+type name struct {
+	number int
+	depth  atomic.Int64 // ticks until an empty bucket is full: the latest one seen
+}
+
+type shard struct {
+	mu      sync.Mutex
+	buckets table.Table
+	permits permits
+	_       [64]byte // keeps the locks of neighbours apart
+}
+
+var errNames = errors.New("ratelimit: more than 4095 names of policies in one Memory")
+
+// NewMemory returns a Memory that holds at most maxBuckets buckets: a key has one
+// for each policy that it uses. 0 or less means a million (1<<20), at most 24 MB.
+// As they are spread over 256 shards, the first may be forgotten a few percent
+// before there are so many.
+func NewMemory(maxBuckets int) *Memory {
+	if maxBuckets <= 0 {
+		maxBuckets = defaultBuckets
+	}
+	n := 1
+	for n < maxShards && n*2*shardBuckets <= maxBuckets {
+		n *= 2
+	}
+	m := &Memory{epoch: time.Now(), seed: maphash.MakeSeed(), shards: make([]shard, n)}
+	m.shift = 64 - bits.TrailingZeros(uint(n))
+	for i := range m.shards {
+		m.shards[i].buckets.Max = maxBuckets / n
+		m.shards[i].permits.max = maxBuckets / n
+	}
+	m.names.Store(&registry{byNumber: make([]*name, 1)}) // no policy is number 0
+	return m
+}
+
+// Len returns how many buckets are held now: those of keys that were active
+// lately, and full ones whose place was not needed yet.
+func (m *Memory) Len() int {
+	n := 0
+	for i := range m.shards {
+		s := &m.shards[i]
+		s.mu.Lock()
+		n += s.buckets.Len() + len(s.permits.held)
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// A change is what a charge does to a bucket.
+type change struct {
+	id   uint64
+	from int64 // when the bucket is full again without the charge
+	full int64 // and with it
+	new  bool  // it needs a place in the table
+	name *name
+}
+
+// Take implements [Limiter]. It returns an error only for more than 8 charges, or
+// for the 4096th name of a policy.
+func (m *Memory) Take(_ context.Context, h *Hold) (bool, error) {
+	var changes [maxPolicies]change
+	hash, err := m.resolve(h, &changes)
+	if err != nil {
+		return false, err
+	}
+	s := &m.shards[hash>>m.shift]
+	s.mu.Lock()
+	now := m.now()
+	granted := true
+	added := 0
+	for i := range h.Charges {
+		c, ch := &h.Charges[i], &changes[i]
+		if c.Policy.Mode == Off {
+			continue
+		}
+		if c.Policy.Unit == Concurrency {
+			s.permits.check(ch.id, c, now)
+		} else {
+			ch.from = s.buckets.Get(ch.id)
+			check(c, ch, now, h.MaxWait)
+			if ch.new = ch.from <= now && ch.full > now && !c.Refused; ch.new {
+				added++
+			}
+		}
+		granted = granted && (!c.Refused || c.Policy.Mode == Shadow)
+	}
+	if granted && added > 0 && !s.buckets.Reserve(added, hash, now, m.fill) {
+		granted = refuseNew(h, &changes)
+	}
+	for i := range h.Charges {
+		c, ch := &h.Charges[i], &changes[i]
+		switch {
+		case c.Policy.Mode == Off:
+		case c.Policy.Unit == Concurrency:
+			s.permits.take(ch.id, h, c, now, granted && !c.Refused)
+		default:
+			state := ch.from
+			if granted && !c.Refused && ch.full > now {
+				state = ch.full
+				s.buckets.Set(ch.id, state, now)
+			}
+			left, next := c.Policy.bucket().Remaining(state, now)
+			c.Remaining, c.Next = left, gcra.Duration(next)
+		}
+	}
+	s.mu.Unlock()
+	return granted, nil
+}
+
+// check decides about one bucket.
+func check(c *Charge, ch *change, now int64, maxWait time.Duration) {
+	b := c.Policy.bucket()
+	full, wait, ok := b.Take(ch.from, now, c.Cost)
+	ch.full, c.Wait = full, gcra.Duration(wait)
+	c.Refused = !ok || wait > gcra.Ticks(maxWait)
+	if !ok {
+		c.Wait = Never
+	}
+}
+
+// refuseNew refuses a new key for which there is no place, unless none but
+// shadows would need one.
+func refuseNew(h *Hold, changes *[maxPolicies]change) (granted bool) {
+	granted = true
+	for i := range h.Charges {
+		if c := &h.Charges[i]; changes[i].new {
+			c.Refused, c.Wait = true, time.Second
+			granted = granted && c.Policy.Mode == Shadow
+		}
+	}
+	return granted
+}
+
+// Settle implements [Limiter]. It returns an error for what Take does.
+func (m *Memory) Settle(_ context.Context, h *Hold) error {
+	var changes [maxPolicies]change
+	hash, err := m.resolve(h, &changes)
+	if err != nil {
+		return err
+	}
+	s := &m.shards[hash>>m.shift]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := m.now()
+	for i := range h.Charges {
+		c, id := &h.Charges[i], changes[i].id
+		switch {
+		case c.Policy.Mode == Off || c.Actual == c.Cost:
+			continue
+		case c.Policy.Unit == Concurrency:
+			if c.Actual == 0 {
+				s.permits.release(id, h.ID)
+			}
+		default:
+			from := s.buckets.Get(id)
+			full := c.Policy.bucket().Adjust(from, now, c.Cost, c.Actual)
+			// A debt for which there is no place is one of a key that was forgotten
+			// because it had used little: it is forgiven.
+			if from > now || full > now && s.buckets.Reserve(1, hash, now, m.fill) {
+				s.buckets.Set(id, full, now)
+			}
+		}
+		c.Cost = c.Actual
+	}
+	return nil
+}
+
+// resolve finds the buckets of h. It is done before the lock is taken.
+func (m *Memory) resolve(h *Hold, changes *[maxPolicies]change) (hash uint64, err error) {
+	if len(h.Charges) > maxPolicies {
+		return 0, errors.New("ratelimit: more than 8 charges in one Hold")
+	}
+	hash = maphash.String(m.seed, h.Key)
+	names := m.names.Load().byName
+	for i := range h.Charges {
+		p := h.Charges[i].Policy
+		n := names[p.Name]
+		if n == nil {
+			if n, err = m.addName(p.Name); err != nil {
+				return 0, err
+			}
+		}
+		if p.Unit != Concurrency {
+			b := p.bucket()
+			if d := b.Price(b.Burst); n.depth.Load() != d {
+				n.depth.Store(d)
+			}
+		}
+		changes[i].id, changes[i].name = table.ID(hash, n.number), n
+		for j := range i {
+			if changes[j].name == n {
+				return 0, errors.New("ratelimit: two charges of one Hold have the same policy name")
+			}
+		}
+	}
+	return hash, nil
+}
+
+func (m *Memory) addName(s string) (*name, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old := m.names.Load()
+	if n := old.byName[s]; n != nil {
+		return n, nil
+	}
+	if len(old.byName) == maxNames {
+		return nil, errNames
+	}
+	n := &name{number: len(old.byNumber)}
+	next := &registry{byName: map[string]*name{s: n}, byNumber: append(slices.Clone(old.byNumber), n)}
+	maps.Copy(next.byName, old.byName)
+	m.names.Store(next)
+	return n, nil
+}
+
+// fill tells how much of a bucket is used that gets full in left ticks.
+func (m *Memory) fill(policy int, left int64) float64 {
+	n := m.names.Load().byNumber[policy]
+	return float64(left) / float64(max(1, n.depth.Load()))
+}
+
+func (m *Memory) now() int64 { return gcra.Ticks(time.Since(m.epoch)) }
