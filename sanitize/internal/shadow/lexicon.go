@@ -23,6 +23,10 @@ const commons = "all the you your and are with that this have from will not what
 	"data task tasks user users being been were when where which there their they them begin start stop free able make " +
 	"any for get over pass ride form act dan new our out how who why but was has had"
 
+// radio is the spelling alphabet of NATO, with the usual other spellings.
+const radio = "alpha alfa bravo charlie delta echo foxtrot golf hotel india juliet juliett kilo lima mike november oscar " +
+	"papa quebec romeo sierra tango uniform victor whiskey whisky xray yankee zulu"
+
 // fewest letters of a word that is looked up.
 const fewest = 3
 
@@ -32,6 +36,7 @@ const (
 	gateAtbash = 26 //
 	gateBack   = 27 // reversed
 	gatePig    = 28
+	gateNato   = 29
 	gates      = 32
 )
 
@@ -66,6 +71,9 @@ var words = sync.OnceValue(func() *lexicon {
 				l.gate.add(hashOf(w[v:]+w[:v]+"ay"), gatePig<<2|worth)
 			}
 		}
+	}
+	for w := range strings.FieldsSeq(radio) {
+		l.gate.add(hashOf(w), gateNato<<2|1)
 	}
 	add(keywords, 2)
 	add(commons, 1)

@@ -11,7 +11,7 @@ type findings struct {
 	long   bool         // a token long enough to be encoded
 	digits int          // decimal digits
 	escape int          // signs that start an escape
-	dashes int          // dots and dashes that touch no word
+	dots   int          // dots that end no word
 	swords int          // signs that ROT47 makes of letters
 	quotes int          // quotes: perhaps a text in parts
 }
@@ -30,6 +30,7 @@ type scanner struct {
 	leet         int // words with leetspeak undone
 	leetLike     int // words that may be leetspeak
 	prev, before piece
+	chain        chain
 	solo         span // a stretch of single letters, from the first to the last
 	solos        int
 	soloLetters  int
@@ -151,7 +152,7 @@ func (t *Text) take(v *view, cuts []span) {
 // read goes through the words of the view once.
 func (s *scanner) read() {
 	s.buf, s.cuts, s.leet, s.leetLike = s.v.buf, s.cuts[:0], 0, 0
-	s.prev, s.before, s.solos, s.soloLetters, s.f = piece{}, piece{}, 0, 0, findings{}
+	s.prev, s.before, s.chain, s.solos, s.soloLetters, s.f = piece{}, piece{}, chain{}, 0, 0, findings{}
 	buf := s.buf
 	token := 0 // start of the run of characters that encodings are made of
 	for i := 0; i < len(buf); {
@@ -181,7 +182,9 @@ func (s *scanner) read() {
 				i++
 				continue
 			}
-			s.f.dashes++
+			if i == 0 || buf[i-1] == ' ' || kinds[buf[i-1]] == isDash || buf[i-1] == '/' {
+				s.f.dots++
+			}
 		case isEscape:
 			s.f.escape++
 			if buf[i] == '=' {
@@ -191,7 +194,9 @@ func (s *scanner) read() {
 		case isQuote:
 			s.f.quotes++
 		case isSword:
-			s.f.swords++
+			if i+1 < len(buf) && buf[i+1] > ' ' && i > 0 && buf[i-1] > ' ' {
+				s.f.swords++
+			}
 		}
 		if i-token >= 12 {
 			s.f.long = true
@@ -203,6 +208,7 @@ func (s *scanner) read() {
 		s.f.long = true
 	}
 	s.endSolo()
+	s.unchain()
 }
 
 // word reads the word that starts at i and returns its end.
@@ -249,7 +255,7 @@ func (s *scanner) piece(p piece, marked bool) {
 			}
 		}
 	}
-	if p.size == 1 {
+	if p.size == 1 && s.alone(p.from) {
 		s.single(p.from, p.to, true)
 	} else {
 		s.endSolo()
@@ -257,7 +263,41 @@ func (s *scanner) piece(p piece, marked bool) {
 	if p.worth != 2 {
 		s.join(&p)
 	}
+	s.link(&p)
 	s.before, s.prev = s.prev, p
+}
+
+// A chain is a row of words with the same sign between them: ignore_previous_instructions.
+type chain struct {
+	from, to int
+	sign     byte
+	worth    byte
+	words    int
+}
+
+// link adds a word to the chain at hand, or ends that and starts one.
+func (s *scanner) link(p *piece) {
+	c := &s.chain
+	if c.words > 0 && p.from == c.to+1 && s.buf[c.to] > ' ' && (c.words == 1 || s.buf[c.to] == c.sign) {
+		c.sign = s.buf[c.to]
+		c.to, c.worth, c.words = p.to, c.worth+min(p.worth, 100-c.worth), c.words+1
+		return
+	}
+	s.unchain()
+	s.chain = chain{from: p.from, to: p.to, words: 1, worth: p.worth}
+}
+
+// unchain turns the signs of a chain into spaces if it is made of words that matter.
+func (s *scanner) unchain() {
+	c := s.chain
+	if c.words < 3 || c.worth < 4 || kinds[c.sign] == isHigh {
+		return
+	}
+	for i := c.from; i < c.to; i++ {
+		if s.buf[i] == c.sign {
+			s.buf[i] = ' '
+		}
+	}
 }
 
 // join looks whether p and the one or two words before it are the parts of a key word.

@@ -1,0 +1,165 @@
+package shadow
+
+import (
+	"bytes"
+	"unicode/utf8"
+)
+
+// escapes undoes the escapes of programming languages, URLs, HTML and e-mail, all at once, where they stand. It reports whether
+// they were used to write letters.
+func (t *Text) escapes(v *view) bool {
+	out := t.out[:0]
+	raw := v.raw
+	letters, spaces := 0, 0
+	for i := 0; i < len(raw); {
+		c := raw[i]
+		if c != '%' && c != '&' && c != '\\' && c != '=' && c|0x20 != 'u' {
+			if c == '+' && spaces > 0 {
+				c = ' '
+			}
+			out = append(out, c)
+			i++
+			continue
+		}
+		r, n := escape(raw[i:])
+		if n == 0 {
+			out = append(out, c)
+			i++
+			continue
+		}
+		switch {
+		case r >= utf8.RuneSelf && c == '%' || r >= utf8.RuneSelf && c == '=':
+			out = append(out, byte(r)) //nolint:gosec // a byte of UTF-8
+			letters++
+		case r > ' ' && (r|0x20 >= 'a' && r|0x20 <= 'z' || r >= utf8.RuneSelf):
+			out = utf8.AppendRune(out, r)
+			letters++
+		default:
+			out = utf8.AppendRune(out, r)
+			if r <= ' ' || r == '+' || r == '%' {
+				spaces++
+			}
+		}
+		i += n
+	}
+	if t.out = out; letters >= 2 || spaces >= 2 {
+		t.conceal(v, Escaped, 0, len(raw), out)
+	}
+	return letters >= 6
+}
+
+// escape reads the escape that b starts with. The length is 0 if it is none.
+func escape(b []byte) (r rune, n int) {
+	switch {
+	case len(b) < 2:
+	case b[0] == '%' && b[1] == 'u':
+		return hexRune(b, 2, 4, 4)
+	case b[0] == '%', b[0] == '=':
+		if r, n = hexRune(b, 1, 2, 2); n > 0 && (r < ' ' && r != '\n' && r != '\t' && r != '\r') {
+			return 0, 0
+		}
+		return r, n
+	case b[0] == '\\':
+		return backslash(b)
+	case b[0] == '&' && b[1] == '#':
+		return numeric(b)
+	case b[0] == '&':
+		return entity(b)
+	case b[1] == '+':
+		return hexRune(b, 2, 4, 6)
+	}
+	return 0, 0
+}
+
+// hexRune reads least to most hexadecimal digits at b[at:].
+func hexRune(b []byte, at, least, most int) (r rune, n int) {
+	for n < most && at+n < len(b) && alphabets[b[at+n]]&inHex != 0 {
+		r = r<<4 | rune(nibble(b[at+n]))
+		n++
+	}
+	if n < least || r > utf8.MaxRune {
+		return 0, 0
+	}
+	return r, at + n
+}
+
+func backslash(b []byte) (rune, int) {
+	switch c := b[1]; {
+	case c == 'x':
+		if len(b) > 2 && b[2] == '{' {
+			return braced(b)
+		}
+		return hexRune(b, 2, 2, 2)
+	case c == 'u':
+		if len(b) > 2 && b[2] == '{' {
+			return braced(b)
+		}
+		return hexRune(b, 2, 4, 4)
+	case c == 'U':
+		return hexRune(b, 2, 8, 8)
+	case c == 'n', c == 'r', c == 't':
+		return '\n', 2
+	case c >= '0' && c <= '3' && len(b) > 3 && b[2]&^7 == '0' && b[3]&^7 == '0':
+		return rune(c&7)<<6 | rune(b[2]&7)<<3 | rune(b[3]&7), 4
+	}
+	return 0, 0
+}
+
+func braced(b []byte) (rune, int) {
+	r, n := hexRune(b, 3, 1, 6)
+	if n == 0 || n >= len(b) || b[n] != '}' {
+		return 0, 0
+	}
+	return r, n + 1
+}
+
+// numeric reads &#73; and &#x49;, with or without the semicolon.
+func numeric(b []byte) (r rune, n int) {
+	if len(b) > 3 && b[2]|0x20 == 'x' {
+		r, n = hexRune(b, 3, 1, 6)
+	} else {
+		for n = 2; n < len(b) && n < 10 && b[n] >= '0' && b[n] <= '9'; n++ {
+			r = r*10 + rune(b[n]-'0')
+		}
+		if n == 2 || r > utf8.MaxRune {
+			return 0, 0
+		}
+	}
+	if n > 0 && n < len(b) && b[n] == ';' {
+		n++
+	}
+	return r, n
+}
+
+// entity reads the named characters that matter inside words and between them.
+func entity(b []byte) (rune, int) {
+	end := bytes.IndexByte(b[:min(len(b), 10)], ';')
+	if end < 2 {
+		return 0, 0
+	}
+	switch string(b[1:end]) {
+	case "lt":
+		return '<', end + 1
+	case "gt":
+		return '>', end + 1
+	case "amp":
+		return '&', end + 1
+	case "quot":
+		return '"', end + 1
+	case "apos":
+		return '\'', end + 1
+	case "nbsp", "ensp", "emsp", "Tab", "thinsp":
+		return ' ', end + 1
+	case "NewLine":
+		return '\n', end + 1
+	case "shy", "zwnj", "zwj":
+		return 0xAD, end + 1
+	case "colon":
+		return ':', end + 1
+	case "lbrack":
+		return '[', end + 1
+	case "rbrack":
+		return ']', end + 1
+	}
+	return 0, 0
+}

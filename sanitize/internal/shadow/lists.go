@@ -1,0 +1,223 @@
+package shadow
+
+// How the numbers of a list may be meant.
+const (
+	asBits = 1 << iota
+	asHex
+	asDecimal
+	asOctal
+	asLetter
+)
+
+// A number of a list, as it is written.
+type number struct {
+	from, to int
+	as       byte
+}
+
+// lists decodes lists of numbers: bits, hexadecimal and decimal codes of characters, numbers of letters.
+func (t *Text) lists(v *view) {
+	as, count := byte(0xFF), 0
+	var first, last number
+	finish := func() {
+		if count > 0 {
+			t.list(v, first.from, last.to, as, count)
+		}
+		as, count = 0xFF, 0
+	}
+	for i := 0; i < len(v.buf); {
+		n, next := nextNumber(v.buf, i)
+		if next == i {
+			break
+		}
+		i = next
+		if n.as == 0 {
+			finish()
+			continue
+		}
+		if count > 0 && (n.from-last.to > 4 || as&n.as == 0) {
+			finish()
+		}
+		if count == 0 {
+			first = n
+		}
+		as &= n.as
+		last = n
+		count++
+	}
+	finish()
+}
+
+// nextNumber returns the next token of letters and digits from i on, and its end.
+func nextNumber(b []byte, i int) (number, int) {
+	for i < len(b) && !isAlnum(b[i]) && b[i] < 0x80 {
+		i++
+	}
+	n := number{from: i}
+	if i+2 < len(b) && b[i] == '0' && (b[i+1] == 'x' || b[i+1] == 'b' || b[i+1] == 'o') && alphabets[b[i+2]]&inHex != 0 {
+		n.from += 2
+	} else if i+1 < len(b) && b[i] == 'x' && alphabets[b[i+1]]&inHex != 0 {
+		n.from++
+	}
+	end := n.from
+	for end < len(b) && (isAlnum(b[end]) || b[end] >= 0x80) {
+		end++
+	}
+	n.to = end
+	n.as = meaning(b[n.from:end])
+	return n, end
+}
+
+// meaning says how a number may be meant.
+func meaning(w []byte) (as byte) {
+	bits, hex, dec := true, true, true
+	value, octal := 0, 0
+	if len(w) == 0 || len(w) > 8 && len(w)%8 != 0 || len(w) > 4096 {
+		return 0
+	}
+	for _, c := range w {
+		bits = bits && (c == '0' || c == '1')
+		hex = hex && alphabets[c]&inHex != 0
+		dec = dec && c >= '0' && c <= '9'
+		if value < 1000 {
+			value = value*10 + int(c&0xF)
+		}
+		octal = octal*8 + int(c&0xF)
+		if c == '8' || c == '9' || !dec || len(w) > 3 {
+			octal = -1 << 20
+		}
+	}
+	if bits && (len(w) == 7 || len(w)%8 == 0) {
+		as |= asBits
+	}
+	if hex && len(w) == 2 {
+		as |= asHex
+	}
+	if dec && len(w) <= 3 && (value >= 32 && value < 127 || value == 10) {
+		as |= asDecimal
+	}
+	if octal >= 32 && octal < 127 && len(w) >= 2 {
+		as |= asOctal
+	}
+	if dec && len(w) <= 2 && value >= 1 && value <= 26 {
+		as |= asLetter
+	}
+	return as
+}
+
+// list decodes the numbers in buf[from:to], in the first way that gives something readable.
+func (t *Text) list(v *view, from, to int, as byte, count int) {
+	for _, way := range [...]struct {
+		as   byte
+		kind Kind
+		few  int
+	}{{asBits, Binary, 1}, {asDecimal, Decimal, 6}, {asHex, Hex, 6}, {asOctal, Decimal, 6}, {asLetter, Alphabet, 6}} {
+		if as&way.as == 0 || count < way.few {
+			continue
+		}
+		out := t.out[:0]
+		end := from
+		for i := from; i < to; {
+			n, next := nextNumber(v.buf[:to], i)
+			if next == i {
+				break
+			}
+			if way.as == asLetter && end > from && wordGap(v.buf[end:n.from]) {
+				out = append(out, ' ')
+			}
+			out = spell(out, v.buf[n.from:n.to], way.as)
+			i, end = next, next
+		}
+		if t.out = out; readable(out) && len(out) >= 4 {
+			t.reveal(way.kind, v, from, to, out)
+			return
+		}
+	}
+}
+
+// wordGap reports whether the gap between two numbers of letters also ends a word.
+func wordGap(gap []byte) bool {
+	for _, c := range gap {
+		if c == ' ' && len(gap) == 1 && false || c == '/' || c == '|' || c == '\n' {
+			return true
+		}
+	}
+	return len(gap) > 2
+}
+
+// spell appends the characters that a number stands for.
+func spell(out, w []byte, as byte) []byte {
+	base := 10
+	switch as {
+	case asBits:
+		for len(w) > 0 {
+			n := min(8, len(w))
+			c := byte(0)
+			for _, b := range w[:n] {
+				c = c<<1 | b&1
+			}
+			out = append(out, c)
+			w = w[n:]
+		}
+		return out
+	case asHex:
+		return append(out, nibble(w[0])<<4|nibble(w[1]))
+	case asOctal:
+		base = 8
+	}
+	value := 0
+	for _, c := range w {
+		value = value*base + int(c-'0')
+	}
+	if as == asLetter {
+		return append(out, byte('a'+value-1)) //nolint:gosec // 1 to 26
+	}
+	return append(out, byte(value)) //nolint:gosec // below 127
+}
+
+// morseCode holds the letters at the place that their signs lead to: a dot to 2n, a dash to 2n+1.
+const morseCode = "  etianmsurwdkgohvf l pjbxcyzq  54 3   2  +    16=/     7   8 90"
+
+// morse decodes runs of dots and dashes.
+func (t *Text) morse(v *view) {
+	out := t.out[:0]
+	b := v.buf
+	from, end, count := -1, 0, 0
+	finish := func() {
+		if count >= 4 && readable(out) {
+			t.reveal(Morse, v, from, end, out)
+		}
+		out, from, count = t.out[:0], -1, 0
+	}
+	for i := 0; i < len(b); {
+		if b[i] != '.' && b[i] != '-' && b[i] != '_' {
+			if b[i] != ' ' && b[i] != '/' && b[i] != '|' && b[i] != '\n' {
+				finish()
+			}
+			i++
+			continue
+		}
+		at, start := 1, i
+		for i < len(b) && (b[i] == '.' || b[i] == '-' || b[i] == '_') && i-start < 8 {
+			at = at << 1 & 0x1FF
+			if b[i] != '.' {
+				at |= 1
+			}
+			i++
+		}
+		if at >= len(morseCode) || morseCode[at] == ' ' || i < len(b) && (kinds[b[i]] == isLetter || kinds[b[i]] == isDigit) {
+			finish()
+			continue
+		}
+		if from < 0 {
+			from = start
+		} else if v.origin(start)-v.origin(end) > 2 || start-end > 1 || b[end] == '/' || b[end] == '|' || b[end] == '\n' {
+			out = append(out, ' ')
+		}
+		out = append(out, morseCode[at])
+		end = i
+		count++
+	}
+	t.out = out
+	finish()
+}

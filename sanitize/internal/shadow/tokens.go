@@ -1,0 +1,185 @@
+package shadow
+
+import (
+	"encoding/base32"
+	"encoding/base64"
+	"unicode/utf8"
+)
+
+// shortest is the length of the shortest token that is decoded.
+const shortest = 12
+
+// What characters of the usual encodings a byte may be.
+const (
+	in64 = 1 << iota
+	inHex
+	in32
+	pad
+)
+
+var alphabets = func() (t [256]byte) {
+	for c := 'a'; c <= 'z'; c++ {
+		t[c] |= in64
+		t[c-'a'+'A'] |= in64 | in32
+	}
+	for c := '0'; c <= '9'; c++ {
+		t[c] |= in64 | inHex
+	}
+	for c := '2'; c <= '7'; c++ {
+		t[c] |= in32
+	}
+	for c := 'a'; c <= 'f'; c++ {
+		t[c] |= inHex
+		t[c-'a'+'A'] |= inHex
+	}
+	for _, c := range "+/-_" {
+		t[c] |= in64
+	}
+	t['='] = pad
+	return t
+}()
+
+// tokens decodes tokens in base64, base32 and hexadecimal digits.
+func (t *Text) tokens(v *view) {
+	raw := v.raw
+	for i := 0; i < len(raw); {
+		all := byte(in64 | inHex | in32)
+		from := i
+		for i < len(raw) && alphabets[raw[i]]&in64 != 0 {
+			all &= alphabets[raw[i]]
+			i++
+		}
+		if to := i; to-from >= shortest {
+			i = t.token(v, from, to, all)
+		}
+		for i < len(raw) && alphabets[raw[i]]&in64 == 0 {
+			i++
+		}
+	}
+}
+
+// token decodes the token raw[from:to], and base64 that goes on in further lines. It returns where it ends.
+func (t *Text) token(v *view, from, to int, all byte) int {
+	raw := v.raw
+	w := raw[from:to]
+	if all&inHex != 0 && len(w)%2 == 0 {
+		out := t.out[:0]
+		for i := 0; i+1 < len(w); i += 2 {
+			out = append(out, nibble(w[i])<<4|nibble(w[i+1]))
+		}
+		if t.out = out; readable(out) {
+			t.conceal(v, Hex, from, to, out)
+			return to
+		}
+	}
+	if all&in32 != 0 {
+		t.out = grown(t.out, len(w))
+		n, err := base32.StdEncoding.WithPadding(base32.NoPadding).Decode(t.out, w[:len(w)/8*8+tail32(len(w)%8)])
+		if err == nil && readable(t.out[:n]) {
+			t.conceal(v, Base32, from, to, t.out[:n])
+			return to
+		}
+	}
+	out := sixty4(t.out[:0], w)
+	if t.out = out; !readable(out) {
+		return to
+	}
+	for next := to; len(w)%4 == 0; { // wrapped lines
+		for next < len(raw) && (raw[next] == '\n' || raw[next] == '\r' || raw[next] == ' ') && next < to+4 {
+			next++
+		}
+		end := next
+		for end < len(raw) && alphabets[raw[end]]&in64 != 0 {
+			end++
+		}
+		if end == next || next == to {
+			break
+		}
+		w = raw[next:end]
+		more := sixty4(out, w)
+		if !readable(more[len(out):]) && end-next > 3 {
+			break
+		}
+		out, to, next = more, end, end
+		t.out = out
+	}
+	t.conceal(v, Base64, from, to, out)
+	return to
+}
+
+// tail32 is how many of the last n letters of base32 can be decoded.
+func tail32(n int) int {
+	for n == 1 || n == 3 || n == 6 {
+		n--
+	}
+	return n
+}
+
+func grown(b []byte, n int) []byte {
+	if cap(b) < n {
+		b = make([]byte, n)
+	}
+	return b[:n]
+}
+
+// sixty4 appends what w says in base64, of either alphabet.
+func sixty4(out, w []byte) []byte {
+	if len(w)%4 == 1 {
+		w = w[:len(w)-1]
+	}
+	at := len(out)
+	n := base64.RawStdEncoding.DecodedLen(len(w))
+	for range n {
+		out = append(out, 0)
+	}
+	enc := base64.RawStdEncoding
+	for _, c := range w {
+		if c == '-' || c == '_' {
+			enc = base64.RawURLEncoding
+			break
+		}
+	}
+	got, err := enc.Decode(out[at:], w)
+	if err != nil {
+		return out[:at]
+	}
+	return out[:at+got]
+}
+
+func nibble(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return c&0xF + 9
+}
+
+// readable reports whether b looks like written language: valid UTF-8, no controls, mostly letters and spaces.
+func readable(b []byte) bool {
+	letters, chars := 0, 0
+	for i := 0; i < len(b); {
+		c := b[i]
+		if c >= utf8.RuneSelf {
+			r, n := utf8.DecodeRune(b[i:])
+			if n < 2 {
+				return false
+			}
+			if cl, _, _ := lookup(r); cl != symbol {
+				letters++
+			}
+			chars++
+			i += n
+			continue
+		}
+		if c < ' ' && c != '\n' && c != '\t' && c != '\r' || c == 0x7F {
+			return false
+		}
+		if c|0x20 >= 'a' && c|0x20 <= 'z' || c == ' ' {
+			letters++
+		} else if alphabets[c] != 0 {
+			letters++ // encoded once more
+		}
+		chars++
+		i++
+	}
+	return chars >= 3 && letters*10 >= chars*7
+}
