@@ -1,0 +1,224 @@
+package breaker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sparkhttp/spark/internal/sse"
+)
+
+// exchange is one request and its response.
+type exchange struct {
+	b      *Breaker
+	p      permit
+	nested bool            // a call around it is counted instead
+	caller context.Context // of the request as it came
+	t      *tracker
+	ctx    context.Context // of the request as it goes out
+	cancel context.CancelCauseFunc
+	ended  atomic.Bool
+}
+
+// judge says what err means if the provider had been silent for so long.
+func (x *exchange) judge(err error, silent time.Duration) Outcome {
+	return x.b.hangCredit(x.b.cfg.Classify(x.caller, err), min(silent, x.t.silence()))
+}
+
+// end takes the first outcome.
+func (x *exchange) end(o Outcome, err error) {
+	if !x.ended.CompareAndSwap(false, true) {
+		return
+	}
+	if o == (Outcome{}) {
+		x.t.see(nil)
+	} else {
+		x.t.see(&o)
+	}
+	if !x.nested {
+		x.b.settle(x.t, x.p, o, err)
+	}
+}
+
+// body is the body of a response, watched to its end. Close may be called while
+// Read waits.
+type body struct {
+	x      *exchange
+	rc     io.ReadCloser
+	start  *bytes.Reader // what was read of it already
+	failed bool          // it is that of an error: what it says has been heard
+	length int64
+	idle   time.Duration
+	timer  *time.Timer // ends a Read that waits too long; only used by Read
+
+	mu      sync.Mutex
+	waiting time.Time // when Read began to wait; zero if it does not
+	got     int64
+	stream  *sse.Watcher // nil if the body is no stream
+	token   finder
+	finish  finder
+	over    error // what Read returned last, if an error
+}
+
+// Read implements [io.Reader].
+func (b *body) Read(p []byte) (int, error) {
+	if b.start != nil && b.start.Len() > 0 {
+		return b.start.Read(p)
+	}
+	b.mu.Lock()
+	over := b.over
+	b.waiting = time.Now()
+	b.mu.Unlock()
+	if over != nil {
+		return 0, over
+	}
+	b.arm()
+	n, err := b.rc.Read(p)
+	b.disarm()
+
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	waited := time.Since(b.waiting)
+	b.waiting = time.Time{}
+	if n > 0 {
+		b.follow(p[:n])
+	}
+	if err != nil {
+		err = b.finished(err, waited)
+		b.over = err
+	}
+	return n, err
+}
+
+// Close implements [io.Closer].
+func (b *body) Close() error {
+	b.mu.Lock()
+	o, waited := Outcome{}, time.Duration(0)
+	switch {
+	case b.whole():
+	case b.stream != nil && b.stream.Failed:
+		o = failed("error_event")
+	default:
+		if !b.waiting.IsZero() {
+			waited = time.Since(b.waiting)
+		}
+		o = b.x.b.hangCredit(given(b.x.caller), waited)
+	}
+	b.mu.Unlock()
+	b.x.end(o, nil)
+	err := b.rc.Close()
+	b.x.cancel(nil)
+	return err
+}
+
+// given is the outcome of a response that was given up by who asked for it.
+func given(ctx context.Context) Outcome {
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
+	return ignored("client_gone")
+}
+
+// whole reports whether all that counts has been read.
+func (b *body) whole() bool {
+	if b.stream != nil {
+		return !b.stream.Failed && (b.stream.Terminal || b.finish.found)
+	}
+	return b.length >= 0 && b.got >= b.length
+}
+
+func (b *body) follow(p []byte) {
+	b.got += int64(len(p))
+	b.x.t.hear()
+	if b.stream == nil {
+		Progress(b.x.t)
+		return
+	}
+	before := b.stream.Events
+	_, _ = b.stream.Write(p)
+	b.finish.follow(`"finish_reason":`, p, true)
+	// What has no deltas at all is taken as it comes.
+	if b.token.follow(`delta`, p, false) || !b.token.found && b.stream.Events > before && !b.stream.Truncated() {
+		Progress(b.x.t)
+	}
+}
+
+// finished ends the exchange, since Read got err. It returns what the caller gets
+// to read instead.
+func (b *body) finished(err error, waited time.Duration) error {
+	defer b.x.cancel(nil)
+	idle, isIdle := errors.AsType[*idleError](context.Cause(b.x.ctx))
+	o := Outcome{}
+	switch {
+	case b.stream != nil && b.stream.Failed:
+		o = failed("error_event")
+	case b.stream != nil && b.whole(), b.failed && errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF) && b.stream != nil && b.stream.Events == 0:
+		o, err = failed("empty_stream"), io.ErrUnexpectedEOF
+	case errors.Is(err, io.EOF) && b.stream != nil && b.stream.Truncated():
+		o, err = failed("truncated"), io.ErrUnexpectedEOF
+	case errors.Is(err, io.EOF):
+	case isIdle:
+		o, err = failed("idle"), idle
+	default:
+		o = b.x.judge(err, waited)
+	}
+	if !b.failed {
+		b.x.end(o, err)
+	}
+	return err
+}
+
+// arm starts the clock of a Read.
+func (b *body) arm() {
+	switch {
+	case b.idle <= 0:
+	case b.timer == nil:
+		b.timer = time.AfterFunc(b.idle, func() { b.x.cancel(&idleError{b.idle}) })
+	default:
+		b.timer.Reset(b.idle)
+	}
+}
+
+func (b *body) disarm() {
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+}
+
+// finder looks for a word in what passes, across the borders of pieces. The word
+// must not contain its own beginning. A quote within a JSON string is escaped, so
+// a word in quotes is only found where it is a key.
+type finder struct {
+	at    int
+	found bool
+}
+
+// follow reports whether p, the next piece, completes the word; with quoted, the
+// word and then the quote of a string.
+func (f *finder) follow(word string, p []byte, quoted bool) bool {
+	hit := false
+	for _, c := range p {
+		switch {
+		case f.at < len(word) && c == word[f.at]:
+			f.at++
+		case f.at == len(word) && c == ' ':
+			continue
+		case f.at == len(word) && c == '"':
+			hit, f.at = true, 0
+		case c == word[0]:
+			f.at = 1
+		default:
+			f.at = 0
+		}
+		if !quoted && f.at == len(word) {
+			hit, f.at = true, 0
+		}
+	}
+	f.found = f.found || hit
+	return hit
+}

@@ -1,0 +1,164 @@
+package breaker
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/sparkhttp/spark/internal/sse"
+)
+
+// TransportConfig says which breaker guards which requests.
+type TransportConfig struct {
+	// Breaker guards all requests. Required, unless there is Select.
+	Breaker *Breaker
+	// Select names the breaker of a request, usually by asking a [Group]. Its
+	// errors are returned by RoundTrip.
+	Select func(*http.Request) (*Breaker, error)
+	// Provider judges responses with a status of 400 or more: [Anthropic],
+	// [OpenAI], or another. Nil judges by the status alone.
+	Provider Provider
+	// Base makes the requests. Nil means [http.DefaultTransport].
+	Base http.RoundTripper
+	// IdleTimeout is how long the provider may send nothing while its body is
+	// being read. Reading then fails with a timeout. Default 60 s. A negative
+	// value means no limit. It does not limit the wait for the header, which may
+	// be long if the answer comes in one piece.
+	IdleTimeout time.Duration
+}
+
+// Transport is an [http.RoundTripper] that asks a breaker before each request,
+// and judges the response when it ends: when its body has been read to the end or
+// is closed. It is safe for concurrent use.
+//
+// A stream of server-sent events fails if it has an error event, no event at all,
+// or stops before the event that ends it (message_stop, [DONE], a finish reason).
+// A stream that was cut then reads as [io.ErrUnexpectedEOF] even if the
+// connection was closed in good order.
+//
+// Within a call of [Failover], or of Do with a tracked context, to the same
+// breaker the response is not counted a second time: what Transport saw tells
+// what the error of the call means.
+type Transport struct{ cfg TransportConfig }
+
+// NewTransport returns a Transport. It reports if there is no breaker.
+func NewTransport(cfg TransportConfig) (*Transport, error) {
+	if cfg.Breaker == nil && cfg.Select == nil {
+		return nil, errors.New("breaker: Breaker is missing")
+	}
+	if cfg.Provider == nil {
+		cfg.Provider = byStatus
+	}
+	if cfg.Base == nil {
+		cfg.Base = http.DefaultTransport
+	}
+	setDefault(&cfg.IdleTimeout, 60*time.Second)
+	return &Transport{cfg}, nil
+}
+
+// maxErrorBody is how much of the body of an error is read to judge it.
+const maxErrorBody = 64 << 10
+
+// RoundTrip implements [http.RoundTripper]. The error is an [*OpenError] if the
+// breaker refuses the request.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	x, err := t.begin(req)
+	if err != nil {
+		if req.Body != nil {
+			_ = req.Body.Close() // a RoundTripper always does
+		}
+		return nil, err
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			x.end(vanished(req.Context()), nil)
+		}
+	}()
+	resp, err := t.cfg.Base.RoundTrip(req.WithContext(x.ctx))
+	returned = true
+	if err != nil {
+		x.end(x.judge(err, x.b.now()-x.p.start), err)
+		return nil, err
+	}
+	t.watch(x, resp)
+	return resp, nil
+}
+
+// begin asks the breaker.
+func (t *Transport) begin(req *http.Request) (*exchange, error) {
+	b := t.cfg.Breaker
+	if t.cfg.Select != nil {
+		var err error
+		if b, err = t.cfg.Select(req); err != nil {
+			return nil, err
+		}
+	}
+	ctx := req.Context()
+	x := &exchange{b: b, caller: ctx, nested: trackerOf(ctx).watches(b)}
+	if x.nested {
+		x.p.start = b.now()
+	} else {
+		p, err := b.admit(ctx)
+		if err != nil {
+			return nil, err
+		}
+		x.p = p
+	}
+	x.t = newTracker(ctx)
+	x.ctx, x.cancel = context.WithCancelCause(x.t)
+	return x, nil
+}
+
+// watch sees to it that x ends when resp does.
+func (t *Transport) watch(x *exchange, resp *http.Response) {
+	x.t.hear()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		x.end(Outcome{}, nil) // what follows is no response any more; the context must live on
+		return
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	b := &body{x: x, rc: resp.Body, length: resp.ContentLength, idle: t.cfg.IdleTimeout}
+	if resp.StatusCode < 400 && isStream(resp.Header) {
+		b.stream = new(sse.Watcher)
+	}
+	resp.Body = b
+	if resp.StatusCode < 400 {
+		if b.rc == http.NoBody {
+			x.end(Outcome{}, nil)
+		}
+		return
+	}
+	b.failed = true
+	start, err := io.ReadAll(io.LimitReader(b, maxErrorBody))
+	o := t.cfg.Provider(resp.StatusCode, resp.Header, start)
+	if err != nil && o.Verdict == Success {
+		o = x.judge(err, x.b.now()-x.p.start)
+	}
+	x.end(o, err)
+	b.start = bytes.NewReader(start)
+}
+
+// isStream reports whether a response is a stream of events that can be read as
+// it is.
+func isStream(h http.Header) bool {
+	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && kind == "text/event-stream" && h.Get("Content-Encoding") == ""
+}
+
+// idleError says that a provider fell silent.
+type idleError struct{ limit time.Duration }
+
+func (e *idleError) Error() string {
+	return fmt.Sprintf("breaker: provider sent nothing for %v", e.limit)
+}
+func (e *idleError) Timeout() bool    { return true }
+func (e *idleError) Temporary() bool  { return true }
+func (e *idleError) Outcome() Outcome { return failed("idle") }
