@@ -64,7 +64,7 @@ func clean(text string, private bool) (string, []Removal) {
 	}
 	c := cleaner{text: text, private: private}
 	c.run()
-	if c.removed == 0 {
+	if c.out == nil {
 		return text, nil
 	}
 	c.out = append(c.out, text[c.from:]...)
@@ -77,9 +77,8 @@ func clean(text string, private bool) (string, []Removal) {
 // idempotent.
 type cleaner struct {
 	text    string
-	out     []byte // what was kept of text[:from]
+	out     []byte // what was kept of text[:from]; nil if all of it was
 	from    int
-	removed int
 	count   [kinds]int
 	first   [kinds]int
 	private bool
@@ -90,7 +89,7 @@ func (c *cleaner) run() {
 	for i := skipPlain(s, 0); i < len(s); i = skipPlain(s, i) {
 		b := s[i]
 		if b < utf8.RuneSelf {
-			c.drop(control, i, 1)
+			c.drop(control, i, 1, 1)
 			i++
 			continue
 		}
@@ -117,8 +116,7 @@ func (c *cleaner) judge(k kind, r rune, i, n int) int {
 		if c.before(i) == blackFlag && subdivision(c.text[i:end]) {
 			return end - i
 		}
-		c.count[tag] += (end-i)/n - 1 // all of them have the same length
-		c.drop(tag, i, end-i)
+		c.drop(tag, i, end-i, (end-i)/n) // all of them have the same length
 		return end - i
 	case bidi:
 		if c.directs(r, i, n) {
@@ -133,22 +131,21 @@ func (c *cleaner) judge(k kind, r rune, i, n int) int {
 			return n
 		}
 	}
-	c.drop(k, i, n)
+	c.drop(k, i, n, 1)
 	return n
 }
 
-// drop leaves out the n bytes at i.
-func (c *cleaner) drop(k kind, i, n int) {
+// drop leaves out the n bytes at i, and counts them as count of kind k.
+func (c *cleaner) drop(k kind, i, n, count int) {
 	if c.out == nil {
 		c.out = make([]byte, 0, len(c.text))
 	}
 	c.out = append(c.out, c.text[c.from:i]...)
 	c.from = i + n
-	if c.count[k] == 0 || c.first[k] > i {
+	if c.count[k] == 0 {
 		c.first[k] = i
 	}
-	c.count[k]++
-	c.removed++
+	c.count[k] += count
 }
 
 // repair replaces the run of bytes at i that are not UTF-8, and returns its end.
@@ -160,8 +157,7 @@ func (c *cleaner) repair(i int) int {
 		}
 		end++
 	}
-	c.drop(invalid, i, end-i)
-	c.count[invalid] += end - i - 1
+	c.drop(invalid, i, end-i, end-i)
 	if end-i >= len("\uFFFD") {
 		c.out = append(c.out, "\uFFFD"...)
 	} else {

@@ -49,13 +49,14 @@ func (c *cleaner) emojiEndsAt(i int) bool {
 // hyphenates reports whether there are two letters or more on both sides, as
 // hyphenation leaves them; a hyphen behind every letter is a disguise.
 func (c *cleaner) hyphenates(i, n int) bool {
-	var last [2]rune
-	if c.lastKept(i, last[:]) < 2 || !wordPart(last[0]) || !wordPart(last[1]) {
+	last, size := utf8.DecodeLastRuneInString(c.text[:i])
+	first, _ := utf8.DecodeLastRuneInString(c.text[:i-size])
+	if !wordPart(first) || !wordPart(last) || c.kindOf(first) != safe || c.kindOf(last) != safe {
 		return false
 	}
-	first, size := c.after(i + n)
-	second, _ := c.after(i + n + size)
-	return size > 0 && wordPart(first) && wordPart(second)
+	first, size = c.after(i + n)
+	last, _ = c.after(i + n + size)
+	return wordPart(first) && wordPart(last)
 }
 
 // selects reports whether the variation selector r changes how the character in
@@ -65,10 +66,11 @@ func (c *cleaner) selects(r rune, i, n int) bool {
 	prev := c.before(i)
 	switch {
 	case r == 0xFE0E || r == 0xFE0F:
-		if next, _ := c.after(i + n); next == 0x20E3 { // a keycap
-			return prev >= '0' && prev <= '9' || prev == '#' || prev == '*'
+		if pictograph(prev) {
+			return true
 		}
-		return pictograph(prev)
+		next, _ := c.after(i + n)
+		return next == 0x20E3 && (prev >= '0' && prev <= '9' || prev == '#' || prev == '*') // a keycap
 	case r >= 0x180B && r <= 0x180F:
 		return mongolian(prev)
 	case r >= 0xE0100: // those registered for a character are numbered from the first
