@@ -58,8 +58,9 @@ type HeaderWatcher interface {
 }
 
 // A StreamWatcher is told once when the response turns out to be a stream of
-// server-sent events, right before its header goes out. [Writer.Streaming] is
-// true from then on, and still when the response ends.
+// server-sent events: right before its header goes out, or when it begins to
+// watch a response that is one. [Writer.Streaming] is true from then on, and
+// still when the response ends.
 type StreamWatcher interface {
 	StreamBegan(w *Writer)
 }
@@ -145,6 +146,15 @@ func (w *Writer) add(e Watcher) {
 	w.watch = append(w.watch, e)
 	if h, ok := e.(HeaderWatcher); ok {
 		w.BeforeHeader(h)
+	}
+	if w.stream != nil {
+		streamBegan(w, e)
+	}
+}
+
+func streamBegan(w *Writer, e Watcher) {
+	if s, ok := e.(StreamWatcher); ok {
+		s.StreamBegan(w)
 	}
 }
 
@@ -264,9 +274,7 @@ func isEventStream(contentType string) bool {
 func (w *Writer) beginStream() {
 	w.stream = new(sse.Watcher)
 	for _, e := range w.watch {
-		if s, ok := e.(StreamWatcher); ok {
-			s.StreamBegan(w)
-		}
+		streamBegan(w, e)
 	}
 }
 
