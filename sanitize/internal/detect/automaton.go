@@ -77,66 +77,65 @@ func child(nodes *[]node, at int32, b byte) int32 {
 	return to
 }
 
-// pack lays the nodes out so that no two of them claim the same cell. The cell
+// pack lays the nodes out so that no two of them claim the same cell: nodes with
+// many children first, while there is room, then the others into the gaps. The
 // array ends with 256 free cells, so that base + byte never leaves it.
 func (a *automaton) pack(nodes []node) {
-	cells := make([]cell, 2*len(nodes)+512)
-	for i := range cells {
-		cells[i].check = -1
-	}
-	place := make([]int32, len(nodes)) // node -> cell
-	cells[0] = cell{check: 0, whole: nodes[0].whole, part: nodes[0].part}
-	queue := []int32{0}
-	free := 1
-	for len(queue) > 0 {
-		at := queue[0]
-		queue = queue[1:]
-		n := &nodes[at]
-		if len(n.edges) == 0 {
-			continue
+	order := make([]int32, 0, len(nodes))
+	for i := range nodes {
+		if len(nodes[i].edges) > 0 {
+			order = append(order, int32(i)) //nolint:gosec // bounded by the bytes of all literals
 		}
-		slices.SortFunc(n.edges, func(x, y edge) int { return cmp.Compare(x.b, y.b) })
-		for cells[free].check >= 0 {
+	}
+	slices.SortStableFunc(order, func(x, y int32) int {
+		return cmp.Compare(len(nodes[y].edges), len(nodes[x].edges))
+	})
+	used := make([]bool, 2*len(nodes)+1024)
+	base := make([]int32, len(nodes))
+	free, last := 256, 256 // no child below 256: see place
+	for _, n := range order {
+		edges := nodes[n].edges
+		for used[free] {
 			free++
 		}
-		base := max(1, free-int(n.edges[0].b))
-		for ; ; base++ {
-			for base+256 > len(cells)-1 {
-				cells = append(cells, cell{check: -1})
-			}
-			if fits(cells, base, n.edges) {
-				break
-			}
+		b := free - int(edges[0].b)
+		for !fits(used, b, edges) {
+			b++
 		}
-		from := place[at]
-		cells[from].base = int32(base) //nolint:gosec // bounded by the cells
-		for _, e := range n.edges {
-			p := base + int(e.b)
-			cells[p] = cell{check: from, whole: nodes[e.to].whole, part: nodes[e.to].part}
-			place[e.to] = int32(p) //nolint:gosec // bounded by the cells
-			queue = append(queue, e.to)
+		for len(used) < b+1024 {
+			used = append(used, make([]bool, len(used))...)
 		}
+		for _, e := range edges {
+			used[b+int(e.b)] = true
+			last = max(last, b+int(e.b))
+		}
+		base[n] = int32(b) //nolint:gosec // bounded by the cells
 	}
-	last := len(cells) - 1
-	for last > 0 && cells[last].check < 0 {
-		last--
-	}
-	for len(cells) <= last+256 {
-		cells = append(cells, cell{check: -1})
-	}
-	a.cells = slices.Clip(cells[:last+257])
+	a.cells = make([]cell, last+257)
 	for i := range a.cells {
-		// A leaf keeps base 0: its children would be the cells of the root,
-		// whose check is 0 or more and never the leaf's own number.
-		if a.cells[i].check < 0 {
-			a.cells[i] = cell{check: -1}
-		}
+		a.cells[i].check = -1
 	}
+	a.place(nodes, base)
 }
 
-func fits(cells []cell, base int, edges []edge) bool {
+// place writes the cells. A leaf keeps base 0; the cells from there on are free,
+// so that no walk goes on from a leaf.
+func (a *automaton) place(nodes []node, base []int32) {
+	at := make([]int32, len(nodes))
+	a.cells[0] = cell{base: base[0], whole: nodes[0].whole, part: nodes[0].part}
+	for n := range nodes { // a child is always numbered after its parent
+		for _, e := range nodes[n].edges {
+			to := base[n] + int32(e.b)
+			at[e.to] = to
+			a.cells[to] = cell{base: base[e.to], check: at[n], whole: nodes[e.to].whole, part: nodes[e.to].part}
+		}
+	}
+	a.cells[0].check = -1
+}
+
+func fits(used []bool, base int, edges []edge) bool {
 	for _, e := range edges {
-		if cells[base+int(e.b)].check >= 0 {
+		if used[base+int(e.b)] {
 			return false
 		}
 	}

@@ -141,9 +141,7 @@ func (rs *ruleSet) line(key, value string) error {
 	case "match":
 		r.Patterns = append(r.Patterns, value)
 	case "yes", "no":
-		if value, err = unescape(value); err != nil {
-			return fmt.Errorf("%s: %w", key, err)
-		}
+		value = unescape(value)
 		if key == "yes" {
 			r.Examples = append(r.Examples, value)
 		} else {
@@ -170,11 +168,11 @@ func (rs *ruleSet) set(value string) error {
 	return nil
 }
 
-// unescape reads an example: \n stands for the end of a line, and a line in
-// quotes may hold every escape of Go.
-func unescape(s string) (string, error) {
-	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
-		return strconv.Unquote(s)
+// unescape reads an example: \n stands for the end of a line, and a line that is
+// a Go string in quotes may hold every escape.
+func unescape(s string) string {
+	if u, err := strconv.Unquote(s); err == nil && s[0] == '"' {
+		return u
 	}
-	return strings.ReplaceAll(s, `\n`, "\n"), nil
+	return strings.ReplaceAll(s, `\n`, "\n")
 }
