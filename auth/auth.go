@@ -239,7 +239,7 @@ func (a *Authenticator) RequireScopes(scopes ...string) func(next http.Handler) 
 // it is to write is bounded, and no request waits for it. Run returns nil when
 // ctx ends; if the store is not a [Store], it does nothing else.
 func (a *Authenticator) Run(ctx context.Context) error {
-	store, ok := a.cfg.Store.(Store)
+	store, ok := writable(a.cfg.Store)
 	if !ok {
 		<-ctx.Done()
 		return nil

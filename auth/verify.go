@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -26,7 +27,8 @@ func (a *Authenticator) authenticate(r *http.Request) (Identity, *Error) {
 		}
 	}
 	if err != nil {
-		at.Refused, at.Err = err.Reason, err
+		// A copy of the id, since it is a part of the key until now.
+		at.Refused, at.Err, at.KeyID = err.Reason, err, strings.Clone(at.KeyID)
 	}
 	a.notify(r.Context(), at)
 	return id, err
@@ -113,7 +115,7 @@ func (a *Authenticator) verify(ctx context.Context, x *scratch, text string, now
 	if reason != "" {
 		return Identity{}, &Error{Reason: reason}
 	}
-	at.Superseded = previous
+	at.KeyID, at.Superseded = rec.ID, previous
 	a.noteUse(x, rec, now, previous)
 	return Identity{KeyID: rec.ID, User: rec.user(), Plan: rec.Plan, Scopes: rec.Scopes, Metadata: rec.Metadata}, nil
 }
