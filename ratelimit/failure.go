@@ -68,7 +68,7 @@ func (m *Middleware) standIn(ctx context.Context, r *Reservation, failure error)
 	m.event(ctx, e)
 	if len(closed) > 0 {
 		r.hold.Charges = degraded[:0]
-		return false, &Error{Policies: closed, RetryAfter: m.retryAfter(closedRetry), Err: failure}
+		return false, &Error{Policies: closed, RetryAfter: m.retryAfter(closedRetry), Err: failure, m: m}
 	}
 	r.hold.Charges = degraded
 	r.limiter = m.local

@@ -18,12 +18,14 @@ const (
 	headerExpose = "Access-Control-Expose-Headers"
 )
 
-// headers writes the fields of one set of policies.
+// headers are the fields of one set of policies.
 type headers struct {
 	policy []string // the value of RateLimit-Policy: shared by all responses
+	states *memo    // values of RateLimit, if there is but one policy
 }
 
-func (h *headers) init(policies []*Policy) {
+func newHeaders(policies []*Policy) headers {
+	var h headers
 	var b []byte
 	for _, p := range policies {
 		if p.Mode != Shadow {
@@ -33,6 +35,34 @@ func (h *headers) init(policies []*Policy) {
 	if b != nil {
 		h.policy = []string{string(b)}
 	}
+	if len(policies) == 1 {
+		h.states = new(memo)
+	}
+	return h
+}
+
+// state returns the value of RateLimit. t is left out where it is above most, if
+// that is not 0.
+func (h *headers) state(charges []Charge, most int64) []string {
+	var buf [192]byte
+	b := buf[:0]
+	if h.states != nil && len(charges) == 1 {
+		c := &charges[0]
+		r, t := c.Remaining, seconds(c.Next)
+		if most > 0 && t > most {
+			t = 0
+		}
+		if v := h.states.get(r, t); v != nil {
+			return v
+		}
+		return h.states.put(r, t, string(appendState(b, c, most)))
+	}
+	for i := range charges {
+		if charges[i].Policy.Mode != Shadow {
+			b = appendState(b, &charges[i], most)
+		}
+	}
+	return []string{string(b)}
 }
 
 // appendPolicy appends a Quota Policy Item (section 3.1 of the draft) to a list.
@@ -103,15 +133,8 @@ func seconds(d time.Duration) int64 {
 // setState sets RateLimit-Policy and RateLimit, and what goes with them.
 func (m *Middleware) setState(h http.Header, r *Reservation, retryAfter int64) {
 	charges := r.hold.Charges
-	var buf [192]byte
-	b := buf[:0]
-	for i := range charges {
-		if charges[i].Policy.Mode != Shadow {
-			b = appendState(b, &charges[i], retryAfter)
-		}
-	}
-	if len(b) > 0 {
-		h[headerState] = []string{string(b)}
+	if r.set.header.policy != nil && len(charges) > 0 {
+		h[headerState] = r.set.header.state(charges, retryAfter)
 		h[headerPolicy] = r.set.header.policy
 	}
 	if r.degraded {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sparkhttp/spark/problem"
 	"github.com/sparkhttp/spark/ratelimit/internal/gcra"
 )
 
@@ -167,6 +168,13 @@ type set struct {
 	tokens   bool
 	shadows  bool
 	header   headers
+	alone    []verdict // what it means if one policy alone refuses
+}
+
+// verdict is what is said of policies that refused.
+type verdict struct {
+	names    []string
+	document *problem.Document
 }
 
 func newSet(policies []Policy, replicas int64) (*set, error) {
@@ -193,6 +201,10 @@ func newSet(policies []Policy, replicas int64) (*set, error) {
 	if len(s.policies) > maxPolicies {
 		return nil, errors.New("ratelimit: more than 8 policies in one set")
 	}
-	s.header.init(s.policies)
+	s.header = newHeaders(s.policies)
+	for _, p := range s.policies {
+		names := []string{p.Name}
+		s.alone = append(s.alone, verdict{names, quotaExceeded(names).Prepare()})
+	}
 	return s, nil
 }

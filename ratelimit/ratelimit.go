@@ -106,6 +106,8 @@ type Middleware struct {
 	base   *plan
 	plans  map[string]*plan
 	pool   sync.Pool // of *Reservation, for requests that hold nothing
+
+	retries memo // values of Retry-After
 }
 
 // New returns a Middleware, or an error that says what is wrong with cfg.
@@ -259,21 +261,6 @@ func (m *Middleware) answer(w http.ResponseWriter, r *http.Request, res *Reserva
 		e.state = nil // res may be used again
 	}
 	m.cfg.ErrorHandler(w, r, err)
-}
-
-// refuse returns the error for what was not granted.
-func (m *Middleware) refuse(r *Reservation) *Error {
-	e := &Error{Policies: r.refused(false), m: m, state: r}
-	var wait time.Duration
-	for i := range r.hold.Charges {
-		if c := &r.hold.Charges[i]; c.Refused && c.Policy.Mode != Shadow {
-			wait = max(wait, c.Wait)
-		}
-	}
-	if wait != Never {
-		e.RetryAfter = m.retryAfter(wait)
-	}
-	return e
 }
 
 // setOf returns the policies for a request.

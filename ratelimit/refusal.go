@@ -2,8 +2,10 @@ package ratelimit
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sparkhttp/spark/problem"
 )
@@ -20,8 +22,9 @@ type Error struct {
 	// Err is why the limiter failed, if it did. Clients don't see it.
 	Err error
 
-	m     *Middleware
-	state *Reservation
+	m        *Middleware
+	state    *Reservation
+	document *problem.Document // nil if it was not made before
 }
 
 // Error lists the policies.
@@ -38,21 +41,61 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Problem implements [problem.Shower].
 func (e *Error) Problem() *problem.Document {
-	d := &problem.Document{Members: map[string]any{"violated-policies": e.Policies}}
 	switch {
+	case e.document != nil:
+		return e.document
 	case e.Err != nil:
-		d.Type = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
-		d.Title = "Request cannot be satisfied due to temporary server capacity constraints"
-		d.Status = http.StatusServiceUnavailable
-	case e.RetryAfter == 0:
+		return &problem.Document{
+			Type:    "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity",
+			Title:   "Request cannot be satisfied due to temporary server capacity constraints",
+			Status:  http.StatusServiceUnavailable,
+			Members: map[string]any{"violated-policies": e.Policies},
+		}
+	}
+	d := quotaExceeded(e.Policies)
+	if e.RetryAfter == 0 {
 		d.Detail = "The request asks for more than the quota ever allows at once. Ask for less."
-		fallthrough
-	default:
-		d.Type = "https://iana.org/assignments/http-problem-types#quota-exceeded"
-		d.Title = "Request cannot be satisfied as assigned quota has been exceeded"
-		d.Status = http.StatusTooManyRequests
 	}
 	return d
+}
+
+func quotaExceeded(names []string) *problem.Document {
+	return &problem.Document{
+		Type:    "https://iana.org/assignments/http-problem-types#quota-exceeded",
+		Title:   "Request cannot be satisfied as assigned quota has been exceeded",
+		Status:  http.StatusTooManyRequests,
+		Members: map[string]any{"violated-policies": names},
+	}
+}
+
+// refuse returns the error for what was not granted.
+func (m *Middleware) refuse(r *Reservation) *Error {
+	e := &Error{m: m, state: r}
+	var wait time.Duration
+	var first *Policy
+	count := 0
+	for i := range r.hold.Charges {
+		c := &r.hold.Charges[i]
+		if !c.Refused || c.Policy.Mode == Shadow {
+			continue
+		}
+		if count++; count == 1 {
+			first = c.Policy
+		}
+		wait = max(wait, c.Wait)
+	}
+	if wait != Never {
+		e.RetryAfter = m.retryAfter(wait)
+	}
+	if i := slices.Index(r.set.policies, first); count == 1 && i >= 0 {
+		e.Policies = r.set.alone[i].names
+		if wait != Never {
+			e.document = r.set.alone[i].document
+		}
+	} else {
+		e.Policies = r.refused(false)
+	}
+	return e
 }
 
 // SetHeader sets Retry-After, RateLimit and RateLimit-Policy. [Middleware.Handler]
@@ -66,6 +109,10 @@ func (e *Error) SetHeader(h http.Header) {
 
 func (e *Error) setRetryAfter(h http.Header) {
 	if e.RetryAfter > 0 {
-		h[headerRetry] = []string{strconv.FormatInt(e.RetryAfter, 10)}
+		v := e.m.retries.get(e.RetryAfter, 0)
+		if v == nil {
+			v = e.m.retries.put(e.RetryAfter, 0, strconv.FormatInt(e.RetryAfter, 10))
+		}
+		h[headerRetry] = v
 	}
 }
