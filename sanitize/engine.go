@@ -20,6 +20,9 @@ type engine struct{ *detect.Engine }
 func newEngine(cfg Config) (engine, error) {
 	d := detect.Config{Disabled: cfg.Disabled, Weights: cfg.Weights, Allow: cfg.Allow}
 	for _, r := range cfg.Rules {
+		if len(r.Patterns) == 0 {
+			return engine{}, fmt.Errorf("sanitize: Patterns of rule %q is empty, want at least one", r.ID)
+		}
 		family := r.Family
 		if family == "" {
 			family = "custom"

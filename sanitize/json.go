@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -417,9 +418,10 @@ func digits(p []byte) int {
 	return n
 }
 
-// appendString appends s, which is valid UTF-8, as a JSON string.
+// appendString appends s as a JSON string.
 func appendString(out []byte, s string) []byte {
 	const hex = "0123456789abcdef"
+	s = strings.ToValidUTF8(s, "\uFFFD")
 	out = append(out, '"')
 	from := 0
 	for i := 0; i < len(s); i++ {
