@@ -11,8 +11,10 @@ import "math/bits"
 
 const (
 	minSlots = 8
-	// sample is how many slots are looked at to find one that can be given up.
-	sample = 48
+	// sample is how many slots are looked at to find the best one to give up, and
+	// search how many to find any.
+	sample = 24
+	search = 1024
 	// PolicyBits is how many low bits of an id are the number of its policy.
 	PolicyBits = 12
 )
@@ -110,7 +112,10 @@ func (t *Table) Len() int { return t.used }
 func (t *Table) evict(key uint64, now int64, fill Fill) bool {
 	before := t.used
 	victim, least := -1, 0.5
-	for range min(sample, len(t.slots)) {
+	for seen := range min(search, len(t.slots)) {
+		if seen >= sample && (victim >= 0 || t.used < before) {
+			break
+		}
 		if t.hand >= len(t.slots) {
 			t.hand = 0
 		}
