@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -143,24 +144,26 @@ func (h *histogram) observe(v float64) int {
 	}
 	c := h.cell(v)
 	h.counts[c].Add(1)
-	for {
+	for v != 0 {
 		old := h.sum.Load()
 		if h.sum.CompareAndSwap(old, math.Float64bits(math.Float64frombits(old)+v)) {
-			return c
+			break
 		}
 	}
+	return c
 }
 
-// observeTrace counts v, which was observed at now, and keeps trace as an
-// exemplar unless there is one of late.
-func (h *histogram) observeTrace(v float64, trace string, now time.Time) {
+// observeTrace counts v and keeps trace as an exemplar, unless there is one of
+// late.
+func (h *histogram) observeTrace(v float64, trace string) {
 	c := h.observe(v)
 	if c < 0 {
 		return
 	}
 	slot := &h.exemplars[h.classic[c]]
-	if old := slot.Load(); old == nil || now.Sub(old.at) >= exemplarAge {
-		slot.CompareAndSwap(old, &exemplar{trace: trace, value: v, at: now})
+	if old := slot.Load(); old == nil || time.Since(old.at) >= exemplarAge {
+		// Not the caller's string: it is part of a header.
+		slot.CompareAndSwap(old, &exemplar{trace: strings.Clone(trace), value: v, at: time.Now()})
 	}
 }
 

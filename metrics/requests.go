@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -102,8 +101,7 @@ func (e *watcher) ResponseEnded(w *response.Writer, end response.End) {
 }
 
 func (e *watcher) ended(w *response.Writer, end response.End, size int64) {
-	start := w.Start()
-	took := time.Since(start)
+	took := w.Elapsed()
 	e.active.Add(-1)
 	if w.Streaming() {
 		e.q.streams.Add(-1)
@@ -112,12 +110,12 @@ func (e *watcher) ended(w *response.Writer, end response.End, size int64) {
 	status, why := verdict(w, end)
 	s := e.q.series(e.q.route(r), seriesID{e.method, status, why})
 	if trace := traceID(r.Header); trace != "" {
-		s.duration.observeTrace(took.Seconds(), trace, start.Add(took))
+		s.duration.observeTrace(took.Seconds(), trace)
 	} else {
 		s.duration.observe(took.Seconds())
 	}
-	if first := w.FirstByte(); !first.IsZero() {
-		s.firstByte.observe(first.Sub(start).Seconds())
+	if first, ok := w.FirstByte(); ok {
+		s.firstByte.observe(first.Seconds())
 	}
 	s.requestSize.observe(float64(size))
 	s.responseSize.observe(float64(w.Bytes()))
@@ -169,8 +167,8 @@ func verdict(w *response.Writer, end response.End) (status int, why failure) {
 		}
 		return status, byStatus
 	default:
-		if begun && w.FirstByte().IsZero() {
-			status = http.StatusSwitchingProtocols // taken over: see Writer.Hijack
+		if w.Hijacked() {
+			status = http.StatusSwitchingProtocols
 		}
 		return status, none
 	}

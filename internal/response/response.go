@@ -92,24 +92,34 @@ var (
 
 // Writer is the ResponseWriter that watches a response. It may be used by one
 // goroutine at a time, like any ResponseWriter.
+//
+// There is one for each request, so it is kept small: what only few responses
+// have is behind a pointer.
 type Writer struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	watch   []Watcher
-	header  []HeaderWatcher
 	buf     [4]Watcher // backs watch: no allocation for the usual few
-	hbuf    [2]HeaderWatcher
 	stream  *sse.Watcher
-	failed  error
-	written error // the first write error
-	copied  error // the first error of a copy: of the connection or of its source
-	start   time.Time
-	first   time.Duration // when the header went out, since start; -1 if it has not
+	trouble *trouble      // nil as long as there is none
+	start   time.Duration // since epoch, as all times here
+	first   time.Duration // when the header went out; 0 if it has not
 	length  int64         // the Content-Length that was promised; -1 if none
 	bytes   int64
-	status  int
+	status  int32
 	hijack  bool
 }
+
+// trouble is what went wrong with a response.
+type trouble struct {
+	failed  error // what Writer.Fail was told first, or a panic
+	written error // the first write error
+	copied  error // the first error of a copy: of the connection or of its source
+}
+
+// epoch is what times are measured from: the monotonic clock is read in half the
+// time that the time of day takes, and the time of day is not needed.
+var epoch = time.Now()
 
 // Of returns the Writer that is w or that w wraps, or nil.
 func Of(w http.ResponseWriter) *Writer {
@@ -136,7 +146,7 @@ func Serve(w http.ResponseWriter, r *http.Request, next http.Handler, e Watcher)
 		next.ServeHTTP(w, r)
 		return
 	}
-	rec := &Writer{w: w, r: r, start: time.Now(), first: -1, length: -1}
+	rec := &Writer{w: w, r: r, start: time.Since(epoch), length: -1}
 	rec.watch = rec.buf[:0]
 	rec.add(e)
 	rec.serve(next)
@@ -144,9 +154,6 @@ func Serve(w http.ResponseWriter, r *http.Request, next http.Handler, e Watcher)
 
 func (w *Writer) add(e Watcher) {
 	w.watch = append(w.watch, e)
-	if h, ok := e.(HeaderWatcher); ok {
-		w.BeforeHeader(h)
-	}
 	if w.stream != nil {
 		streamBegan(w, e)
 	}
@@ -183,20 +190,19 @@ func (w *Writer) serve(next http.Handler) {
 	returned = true
 }
 
-// BeforeHeader registers h, which is called after those registered before it.
-func (w *Writer) BeforeHeader(h HeaderWatcher) {
-	if w.header == nil {
-		w.header = w.hbuf[:0]
-	}
-	w.header = append(w.header, h)
-}
-
 // Fail notes err as the reason why the response is not what was asked for. The
 // first reason counts.
 func (w *Writer) Fail(err error) {
-	if w.failed == nil {
-		w.failed = err
+	if t := w.troubled(); t.failed == nil {
+		t.failed = err
 	}
+}
+
+func (w *Writer) troubled() *trouble {
+	if w.trouble == nil {
+		w.trouble = new(trouble)
+	}
+	return w.trouble
 }
 
 // Request returns the request as the innermost watching middleware saw it.
@@ -210,22 +216,21 @@ func (w *Writer) Status() int {
 	if w.status == 0 {
 		return http.StatusOK
 	}
-	return w.status
+	return int(w.status)
 }
 
 // Bytes returns how many bytes of the body were written.
 func (w *Writer) Bytes() int64 { return w.bytes }
 
-// Start returns when the response was first watched.
-func (w *Writer) Start() time.Time { return w.start }
+// Elapsed returns for how long the response has been watched.
+func (w *Writer) Elapsed() time.Duration { return time.Since(epoch) - w.start }
 
-// FirstByte returns when the header was sent; the zero time if it never was.
-func (w *Writer) FirstByte() time.Time {
-	if w.first < 0 {
-		return time.Time{}
-	}
-	return w.start.Add(w.first)
-}
+// FirstByte returns how long after the response was first watched its header
+// was sent. ok is false if it never was.
+func (w *Writer) FirstByte() (d time.Duration, ok bool) { return w.first - w.start, w.status != 0 }
+
+// Hijacked reports whether the connection was taken over.
+func (w *Writer) Hijacked() bool { return w.hijack }
 
 // Streaming reports whether the response is a stream of server-sent events.
 func (w *Writer) Streaming() bool { return w.stream != nil }
@@ -249,11 +254,13 @@ func (w *Writer) WriteHeader(status int) {
 
 // begin notes the final header, right before it goes out.
 func (w *Writer) begin(status int) {
-	for _, h := range w.header {
-		h.BeforeHeader(w, status)
+	for _, e := range w.watch {
+		if h, ok := e.(HeaderWatcher); ok {
+			h.BeforeHeader(w, status)
+		}
 	}
-	w.status = status
-	w.first = time.Since(w.start) // cheaper than the time of day
+	w.status = int32(status) //nolint:gosec // net/http panics unless it has three digits
+	w.first = time.Since(epoch)
 	h := w.w.Header()
 	// Indexed rather than got: the names are canonical, as net/http reads them.
 	if l := h["Content-Length"]; len(l) > 0 {
@@ -301,16 +308,16 @@ func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 	}
 	n, err := io.Copy(w.w, src)
 	w.bytes += n
-	if w.copied == nil {
-		w.copied = err
+	if err != nil && w.troubled().copied == nil {
+		w.trouble.copied = err
 	}
 	return n, err
 }
 
 func (w *Writer) wrote(n int64, err error) {
 	w.bytes += n
-	if err != nil && w.written == nil && !errors.Is(err, http.ErrBodyNotAllowed) {
-		w.written = err
+	if err != nil && !errors.Is(err, http.ErrBodyNotAllowed) && w.troubled().written == nil {
+		w.trouble.written = err
 	}
 }
 
@@ -342,13 +349,15 @@ func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // ended by runtime.Goexit.
 func (w *Writer) end(v any, running bool) End {
 	if v != nil && v != http.ErrAbortHandler {
-		w.failed = &PanicError{v}
+		w.troubled().failed = &PanicError{v}
 	}
-	if p, ok := errors.AsType[*PanicError](w.failed); ok {
-		if w.status == 0 {
-			w.status = http.StatusInternalServerError // what becomes of it further out
+	if w.trouble != nil {
+		if p, ok := errors.AsType[*PanicError](w.trouble.failed); ok {
+			if w.status == 0 {
+				w.status = http.StatusInternalServerError // what becomes of it further out
+			}
+			return End{Failed, p}
 		}
-		return End{Failed, p}
 	}
 	if v == nil && running && !w.cut() {
 		return w.whole()
@@ -359,10 +368,11 @@ func (w *Writer) end(v any, running bool) End {
 // cut reports whether less was written than the response should have had,
 // though the handler returned.
 func (w *Writer) cut() bool {
-	if w.written != nil || w.copied != nil || w.short() {
+	if t := w.trouble; t != nil && (t.written != nil || t.copied != nil) || w.short() {
 		return true
 	}
-	if w.hijack || !errors.Is(w.r.Context().Err(), context.Canceled) {
+	err := w.r.Context().Err()
+	if err == nil || w.hijack || !errors.Is(err, context.Canceled) {
 		return false
 	}
 	// The context of a request ends early if its client leaves or its server
@@ -381,33 +391,39 @@ func (w *Writer) cut() bool {
 func (w *Writer) blame(running bool) End {
 	ctx := w.r.Context()
 	cause := context.Cause(ctx)
-	_, network := errors.AsType[*net.OpError](w.copied)
+	t := cmp.Or(w.trouble, new(trouble))
+	_, network := errors.AsType[*net.OpError](t.copied)
 	switch {
 	case errors.Is(cause, http.ErrServerClosed):
 		return End{Shutdown, cause}
 	case errors.Is(ctx.Err(), context.Canceled):
 		return End{ClientGone, cause}
-	case errors.Is(w.written, os.ErrDeadlineExceeded), errors.Is(w.written, http.ErrContentLength):
-		return End{Truncated, cmp.Or(w.failed, w.written)}
-	case w.written != nil, network:
-		return End{ClientGone, cmp.Or(w.written, w.copied)}
+	case errors.Is(t.written, os.ErrDeadlineExceeded), errors.Is(t.written, http.ErrContentLength):
+		return End{Truncated, cmp.Or(t.failed, t.written)}
+	case t.written != nil, network:
+		return End{ClientGone, cmp.Or(t.written, t.copied)}
 	case !running:
-		return End{Truncated, cmp.Or(w.failed, errExited)}
+		return End{Truncated, cmp.Or(t.failed, errExited)}
 	default:
-		return End{Truncated, cmp.Or(w.failed, w.copied, cause, errTruncated)}
+		return End{Truncated, cmp.Or(t.failed, t.copied, cause, errTruncated)}
 	}
 }
 
 // whole decides about a response that was written to its end.
 func (w *Writer) whole() End {
+	var reason error
 	switch {
 	case w.stream != nil && w.stream.Failed:
-		return End{Failed, cmp.Or(w.failed, errEvent)}
+		reason = errEvent
 	case w.Status() >= 500 && !w.hijack:
-		return End{Failed, cmp.Or[error](w.failed, Status(w.Status()))}
+		reason = Status(w.Status())
 	default:
 		return End{Kind: Complete}
 	}
+	if w.trouble != nil {
+		reason = cmp.Or(w.trouble.failed, reason)
+	}
+	return End{Failed, reason}
 }
 
 // short reports whether the body is not what was promised.
