@@ -21,6 +21,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/sparkhttp/spark/sanitize/internal/shadow"
 )
 
 // Config adapts the built-in rules. The zero value uses them as they are.
@@ -60,7 +62,8 @@ type Engine struct {
 	rules []Rule
 	prog  *program
 	allow [][]byte
-	pool  sync.Pool // of *scratch
+	byID  struct{ disguise, hiddenText, encoded int } // rules without patterns, -1 if left out
+	pool  sync.Pool                                   // of *scratch
 }
 
 // New compiles the rules. It fails on a pattern that it can't read, an id that
@@ -85,8 +88,11 @@ func New(cfg Config) (*Engine, error) {
 		}
 	}
 	e.prog = c.program()
+	e.byID.disguise = e.index("hidden.disguise")
+	e.byID.hiddenText = e.index("hidden.text")
+	e.byID.encoded = e.index("encoded.instruction")
 	for _, phrase := range cfg.Allow {
-		folded := foldLiteral(phrase)
+		folded := shadow.FoldString(phrase)
 		if folded == "" {
 			return nil, errors.New("detect: Allow holds an empty phrase")
 		}
@@ -156,6 +162,11 @@ func (e *Engine) Rules() []Rule {
 		return strings.Compare(a.ID, b.ID)
 	})
 	return rules
+}
+
+// index returns the number of a rule, -1 if it is left out.
+func (e *Engine) index(id string) int {
+	return slices.IndexFunc(e.rules, func(r Rule) bool { return r.ID == id })
 }
 
 // allowed reports whether view[start:end] lies within an allowed phrase.

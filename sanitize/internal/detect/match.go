@@ -40,16 +40,20 @@ type hit struct {
 // matcher is the state of one scan. It is reused; nothing has to be cleared,
 // because words are numbered through from scan to scan.
 type matcher struct {
-	prog *program
-	slot []filled
-	seen []uint32 // rule -> word number at which the scan that found it began
-	hits []hit
-	word uint32 // number of the current word
-	from uint32 // word number at which the scan began
-	bol  bool   // no word of this line was read yet
+	prog  *program
+	slot  []filled
+	seen  []uint32 // rule -> word number at which the scan that found it began
+	hits  []hit
+	parts []part
+	word  uint32 // number of the current word
+	from  uint32 // word number at which the scan began
+	bol   bool   // no word of this line was read yet
 	// work counts automaton steps and slot visits: what the linear-time test bounds.
 	work int
 }
+
+// maxParts bounds the words that one run of letters is split into.
+const maxParts = 64
 
 func newMatcher(p *program, rules int) *matcher {
 	return &matcher{prog: p, slot: make([]filled, len(p.slots)), seen: make([]uint32, rules), word: 1}
@@ -126,38 +130,57 @@ func (m *matcher) guess(view []byte, i, end int) {
 	}
 }
 
+// part is one word found in a run of letters, or a stretch that is none.
+type part struct{ out, start, end int32 }
+
 // split reads a run of letters as words written without spaces between them,
-// always taking the longest one.
+// always taking the longest one. A run that is mostly something else is left
+// alone: long words of any language have short ones in them.
 func (m *matcher) split(view []byte, i, end int) {
-	cells := m.prog.words.cells
-	gap := true
-	for i < end {
-		s, out, to := int32(0), int32(0), i
-		for j := i; j < end; j++ {
-			t := cells[s].base + int32(view[j])
-			m.work++
-			if cells[t].check != s {
-				break
-			}
-			s = t
-			if w := cells[s].whole; w != 0 && j-i >= 2 {
-				out, to = w, j+1
-			}
-		}
+	parts, covered := m.parts[:0], 0
+	for at := i; at < end && len(parts) < maxParts; {
+		out, to := m.longest(view, at, end)
 		if out == 0 {
-			if !gap {
-				m.word++
-				gap = true
+			if n := len(parts); n > 0 && parts[n-1].out == 0 {
+				parts[n-1].end++
+			} else {
+				parts = append(parts, part{0, int32(at), int32(at + 1)}) //nolint:gosec // views are shorter than 2 GiB
 			}
-			i++
+			at++
 			continue
 		}
-		m.fill(out, int32(i), int32(to)) //nolint:gosec // views are shorter than 2 GiB
-		m.word++
-		gap = true
-		m.bol = false
-		i = to
+		parts = append(parts, part{out, int32(at), int32(to)}) //nolint:gosec // as above
+		covered += to - at
+		at = to
 	}
+	m.parts = parts
+	if 4*covered < 3*(end-i) {
+		return
+	}
+	for _, p := range parts {
+		if p.out != 0 {
+			m.fill(p.out, p.start, p.end)
+			m.bol = false
+		}
+		m.word++
+	}
+}
+
+// longest finds the longest literal of at least three letters at i.
+func (m *matcher) longest(view []byte, i, end int) (out int32, to int) {
+	cells := m.prog.words.cells
+	for s, j := int32(0), i; j < end; j++ {
+		t := cells[s].base + int32(view[j])
+		m.work++
+		if cells[t].check != s {
+			break
+		}
+		s = t
+		if w := cells[s].whole; w != 0 && j-i >= 2 {
+			out, to = w, j+1
+		}
+	}
+	return out, to
 }
 
 // walk fills the slots of every literal that begins at i, and reports whether

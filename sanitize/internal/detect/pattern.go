@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/sparkhttp/spark/sanitize/internal/shadow"
 )
 
 // A pattern is a sequence of elements with a bounded number of words between
@@ -169,6 +171,6 @@ func newLiteral(s string) literal {
 	if text == "" {
 		return literal{text: s, open: true}
 	}
-	text = foldLiteral(text)
+	text = shadow.FoldString(text)
 	return literal{text: text, open: open || !endsInWord(text)}
 }

@@ -3,6 +3,8 @@ package detect
 import (
 	"math"
 	"slices"
+
+	"github.com/sparkhttp/spark/sanitize/internal/shadow"
 )
 
 // Thresholds for the score. At BlockThreshold the false alarms of the package's
@@ -16,11 +18,14 @@ const (
 	defaultWeight = 2.0
 	// prior is what the score of a text without any evidence says.
 	prior = -4.5
+	// minHidden is how many bytes make a hidden text.
+	minHidden        = 4
+	classifierWeight = 0
 )
 
 // scratch is what one scan needs.
 type scratch struct {
-	text    view
+	text    shadow.Text
 	m       *matcher
 	found   []Finding
 	byRule  []bool
@@ -48,7 +53,9 @@ func (e *Engine) Scan(text string) (float64, []Finding) {
 	for i := range s.text.Len() {
 		e.scanView(s, i)
 	}
+	e.observe(s)
 	score := e.score(s)
+	s.found = slices.DeleteFunc(s.found, func(f Finding) bool { return f.Weight <= 0 })
 	if len(s.found) == 0 {
 		return score, nil
 	}
@@ -84,10 +91,42 @@ func (e *Engine) scanView(s *scratch, i int) {
 	}
 }
 
+// observe adds what is no pattern of words: how the words were written.
+func (e *Engine) observe(s *scratch) {
+	sig := s.text.Signals()
+	if sig.Disguised > 0 {
+		e.add(s, e.byID.disguise, 0)
+	}
+	for i := 1; i < s.text.Len(); i++ {
+		switch v := s.text.View(i); v.Kind {
+		case shadow.Tags, shadow.Selectors, shadow.ZeroWidth:
+			if len(v.Bytes) >= minHidden {
+				e.add(s, e.byID.hiddenText, i)
+			}
+		}
+	}
+	for i := range s.found {
+		if s.found[i].Via != "" {
+			e.add(s, e.byID.encoded, 0)
+			return
+		}
+	}
+}
+
+// add reports a rule that has no patterns, for the whole of a view.
+func (e *Engine) add(s *scratch, rule, view int) {
+	if rule < 0 || s.byRule[rule] {
+		return
+	}
+	s.byRule[rule] = true
+	r, v := &e.rules[rule], s.text.View(view)
+	s.found = append(s.found, Finding{Rule: r.ID, Family: r.Family, Severity: r.Severity, Weight: r.Weight, Start: v.Start, End: v.End})
+}
+
 // score adds up the evidence. Rules of one family mostly see the same thing
 // twice, so each further one of a family counts half of the one before.
 func (e *Engine) score(s *scratch) float64 {
-	logit := prior + classifierWeight*s.logit()
+	logit := prior + classifierWeight
 	s.weights = s.weights[:0]
 	for i := range s.found {
 		s.weights = append(s.weights, familyWeight{s.found[i].Family, s.found[i].Weight})

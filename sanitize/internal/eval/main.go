@@ -1,0 +1,161 @@
+// Command eval measures the detector on a labelled corpus: recall for each family
+// of attacks, false alarms for each family of harmless texts, and what disguises
+// leave of both.
+//
+//	go run ./sanitize/internal/eval corpus.jsonl
+//	go run ./sanitize/internal/eval -disguise corpus.jsonl
+//
+// A line of the corpus is an object with "id", "text", "label" (injection or
+// benign), "family", "tier" and "source".
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/sparkhttp/spark/sanitize/internal/detect"
+)
+
+// line is one text of the corpus.
+type line struct {
+	ID     string `json:"id"`
+	Text   string `json:"text"`
+	Label  string `json:"label"`
+	Family string `json:"family"`
+	Tier   string `json:"tier"`
+	Source string `json:"source"`
+}
+
+func main() {
+	log.SetFlags(0)
+	threshold := flag.Float64("threshold", detect.BlockThreshold, "score from which a text counts as found")
+	disguises := flag.Bool("disguise", false, "measure every disguise instead")
+	show := flag.String("show", "", "list what is wrong in families with this in their name")
+	source := flag.String("source", "", "only sources that contain one of these, by commas; with a leading ! all others")
+	predictions := flag.String("predictions", "", "write a line for each text to this file")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		log.Fatal("usage: eval [flags] corpus.jsonl")
+	}
+	lines, err := read(flag.Arg(0))
+	if err != nil {
+		log.Fatal(err)
+	}
+	engine, err := detect.New(detect.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	lines = fromSources(lines, *source)
+	if *disguises {
+		reportDisguises(os.Stdout, engine, lines, *threshold)
+		return
+	}
+	var out io.Writer = io.Discard
+	if *predictions != "" {
+		f, err := os.Create(*predictions)
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer f.Close()
+		out = f
+	}
+	report(os.Stdout, out, engine, lines, *threshold, *show)
+}
+
+func read(path string) ([]line, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var lines []line
+	in := bufio.NewScanner(f)
+	in.Buffer(nil, 16<<20)
+	for in.Scan() {
+		var l line
+		if err := json.Unmarshal(in.Bytes(), &l); err != nil {
+			return nil, fmt.Errorf("%s: line %d: %w", path, len(lines)+1, err)
+		}
+		lines = append(lines, l)
+	}
+	return lines, in.Err()
+}
+
+// fromSources keeps the lines whose source contains one of the names.
+func fromSources(lines []line, names string) []line {
+	if names == "" {
+		return lines
+	}
+	names, others := strings.CutPrefix(names, "!")
+	var kept []line
+	for _, l := range lines {
+		match := false
+		for n := range strings.SplitSeq(names, ",") {
+			match = match || strings.Contains(l.Source, n)
+		}
+		if match != others {
+			kept = append(kept, l)
+		}
+	}
+	return kept
+}
+
+// prediction is one line for another scorer.
+type prediction struct {
+	ID      string   `json:"id"`
+	Flagged bool     `json:"flagged"`
+	Score   float64  `json:"score"`
+	Rules   []string `json:"rules"`
+	Micros  float64  `json:"us"`
+}
+
+func report(w, out io.Writer, engine *detect.Engine, lines []line, threshold float64, show string) {
+	var families tally
+	byRule := map[string]*[2]int{}
+	for _, l := range lines {
+		began := time.Now()
+		score, findings := engine.Scan(l.Text)
+		p := prediction{ID: l.ID, Flagged: score >= threshold, Score: score, Micros: float64(time.Since(began).Nanoseconds()) / 1e3}
+		for _, f := range findings {
+			name := f.Rule
+			if byRule[name] == nil {
+				byRule[name] = new([2]int)
+			}
+			if l.Label == "benign" {
+				byRule[name][1]++
+			} else {
+				byRule[name][0]++
+			}
+			if f.Via != "" {
+				name += "/" + f.Via
+			}
+			p.Rules = append(p.Rules, name)
+		}
+		families.add(l, p.Flagged)
+		_ = json.NewEncoder(out).Encode(p)
+		if show != "" && strings.Contains(l.Family, show) && p.Flagged == (l.Label == "benign") {
+			fmt.Fprintf(w, "%s %s %.2f %v %q\n", l.ID, l.Family, score, p.Rules, cut(l.Text))
+			for _, f := range findings {
+				if l.Label == "benign" {
+					fmt.Fprintf(w, "      %s %q\n", f.Rule, cut(l.Text[f.Start:f.End]))
+				}
+			}
+		}
+	}
+	families.print(w)
+	printRules(w, byRule)
+}
+
+func cut(s string) string {
+	if len(s) > 300 {
+		return s[:300]
+	}
+	return s
+}
