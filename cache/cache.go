@@ -31,6 +31,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -126,20 +127,20 @@ type Cache struct {
 // A failure is an error that is shown to clients.
 type failure struct {
 	text string
-	is   error
+	is   []error
 	doc  problem.Document
 }
 
 func (e *failure) Error() string              { return e.text }
-func (e *failure) Unwrap() error              { return e.is }
+func (e *failure) Unwrap() []error            { return e.is }
 func (e *failure) Problem() *problem.Document { return &e.doc }
 
 // Errors of [Cache.Do] beside those of the fill.
 var (
 	// ErrTimeout is the error of an answer that was not produced within
-	// [Config].Timeout. It is a [context.DeadlineExceeded], and shows itself as
-	// a 504.
-	ErrTimeout error = &failure{"cache: fill took longer than Timeout", context.DeadlineExceeded,
+	// [Config].Timeout. It is a [context.DeadlineExceeded] and an
+	// [os.ErrDeadlineExceeded], and shows itself as a 504.
+	ErrTimeout error = &failure{"cache: fill took longer than Timeout", []error{context.DeadlineExceeded, os.ErrDeadlineExceeded},
 		problem.Document{Status: http.StatusGatewayTimeout, Detail: "The answer took too long. Try again later."}}
 	// ErrNotCached is returned where the request says only-if-cached and there
 	// is nothing. It shows itself as a 504 (RFC 9111, section 5.2.1.7).
@@ -220,6 +221,11 @@ func isToken(s string) bool {
 // The values of ctx reach the fill; its end is the end for this caller only.
 // A *[PanicError] says that the fill panicked.
 func (c *Cache) Do(ctx context.Context, key Key, fill Fill) (*Answer, error) {
+	return c.do(ctx, key, func() Fill { return fill })
+}
+
+// do is Do. prepare is called on this goroutine, and only if a fill is needed.
+func (c *Cache) do(ctx context.Context, key Key, prepare func() Fill) (*Answer, error) {
 	if key.id == "" {
 		return nil, ErrNoScope
 	}
@@ -245,12 +251,12 @@ func (c *Cache) Do(ctx context.Context, key Key, fill Fill) (*Answer, error) {
 	}
 	if solo || !c.join(a) {
 		// What was stored since the lookup would be produced a second time.
-		c.lead(a, solo, func() bool { return c.saved.Load() != saved }, fill)
+		c.lead(a, solo, func() bool { return c.saved.Load() != saved }, prepare)
 	}
 	err := c.settle(a)
 	if errors.Is(err, errAlone) {
 		a.told = false
-		c.lead(a, true, nil, fill)
+		c.lead(a, true, nil, prepare)
 		err = c.settle(a)
 	}
 	if err != nil {

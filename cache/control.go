@@ -40,8 +40,8 @@ func parseRequestControl(h http.Header) requestControl {
 // 5.2.2). This cache is a shared one in the sense of the RFC: a tenant may be
 // many people.
 type responseControl struct {
-	noStore, private, revalidate bool
-	lifetime                     time.Duration // negative: not said
+	noStore, noCache, private, revalidate bool
+	lifetime                              time.Duration // negative: not said
 }
 
 func parseResponseControl(h http.Header) responseControl {
@@ -49,8 +49,10 @@ func parseResponseControl(h http.Header) responseControl {
 	shared := false
 	directives(h["Cache-Control"], func(name, value, _ string) {
 		switch name {
-		case "no-store", "no-cache":
+		case "no-store":
 			c.noStore = true
+		case "no-cache":
+			c.noCache = true
 		case "private":
 			c.private = true
 		case "must-revalidate", "proxy-revalidate":

@@ -1,53 +1,266 @@
 package cache
 
 import (
-	"fmt"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"maps"
 	"net/http"
-	"slices"
+	"strconv"
 	"strings"
+	"time"
+
+	"github.com/sparkhttp/spark/internal/response"
 )
 
-// headerRules are the header names that matter to Handler, in canonical form.
-type headerRules struct {
-	key    []string // of requests, on which answers depend
-	stored []string // of responses
+// Handler returns a handler that answers requests with a JSON body from the
+// cache, and has next answer the others and what is not stored. Identical
+// requests are those of one [Scope] with the same host, path, query and
+// KeyHeaders and a body that means the same (see [Call]). A streamed and a plain
+// answer are two, since the body asks for the one or the other.
+//
+// next runs as a [Fill] does: on another goroutine, detached from the
+// connection, with a request that has no conditions, ranges or
+// Accept-Encoding. It can flush, but neither hijack the connection nor set its
+// deadlines or send informational responses or trailers.
+//
+// Stored are complete answers with a status of 200, JSON and streams of
+// server-sent events with a terminal event. Not stored are those that say so
+// with Cache-Control, set a cookie, vary by what is not in the key, are larger
+// than MaxAnswer, or are of a kind that is not to be repeated: stopped at a
+// token limit or by a filter, calling tools, errors.
+//
+// Every response has Cache-Status, those from the store have Age, and all that
+// the cache answered have Cache-Control: private.
+//
+// Place it behind authentication: what is in front of it is asked about every
+// request, what is behind it is not.
+func (c *Cache) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !cacheable(r) {
+			c.pass(w, r, next, "; fwd=method")
+			return
+		}
+		scope, err := c.cfg.Scope(r)
+		if err == nil && scope.IsZero() {
+			err = ErrNoScope
+		}
+		if err != nil {
+			c.cfg.ErrorHandler(w, r, err)
+			return
+		}
+		body, ok := c.body(r)
+		if !ok {
+			c.pass(w, r, next, "; fwd=bypass")
+			return
+		}
+		key, err := c.requestKey(r, scope, body)
+		if err != nil {
+			putBack(r, body, nil)
+			c.pass(w, r, next, "; fwd=bypass") // the handler tells what is wrong with it
+			return
+		}
+		c.answer(w, r, next, key)
+	})
 }
 
-func newHeaderRules(key, stored []string) (headerRules, error) {
-	if key == nil {
-		key = []string{
-			"Accept", "Content-Type", "Anthropic-Version", "Anthropic-Beta",
-			"OpenAI-Beta", "OpenAI-Organization", "OpenAI-Project",
-		}
-	}
-	if stored == nil {
-		stored = []string{"Content-Language", "Content-Disposition"}
-	}
-	rules := headerRules{stored: []string{"Content-Type"}}
-	for _, name := range key {
-		rules.key = append(rules.key, http.CanonicalHeaderKey(name))
-	}
-	for _, name := range stored {
-		name = http.CanonicalHeaderKey(name)
-		if name == "Set-Cookie" {
-			return rules, fmt.Errorf("cache: Headers has %s, which is never stored", name)
-		}
-		if !slices.Contains(rules.stored, name) {
-			rules.stored = append(rules.stored, name)
-		}
-	}
-	return rules, nil
+// cacheable reports whether the cache has to do with a request.
+func cacheable(r *http.Request) bool {
+	return r.Method == http.MethodPost && isJSON(r.Header.Get("Content-Type")) &&
+		r.Header["Content-Encoding"] == nil && r.Header["Upgrade"] == nil
 }
 
-// covers reports whether everything that a Vary header names is part of the key.
-func (h *headerRules) covers(vary []string) bool {
-	for _, line := range vary {
-		for name := range strings.SplitSeq(line, ",") {
-			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
-			if name != "" && !slices.Contains(h.key, name) {
-				return false
-			}
+// isJSON reports whether a media type is JSON (RFC 6839, section 3.1).
+func isJSON(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	media = strings.TrimSpace(media)
+	return strings.EqualFold(media, "application/json") ||
+		len(media) > 5 && strings.EqualFold(media[len(media)-5:], "+json")
+}
+
+func isEvents(contentType string) bool {
+	const events = "text/event-stream"
+	return len(contentType) >= len(events) && strings.EqualFold(contentType[:len(events)], events)
+}
+
+// pass lets next answer as if there were no cache.
+func (c *Cache) pass(w http.ResponseWriter, r *http.Request, next http.Handler, why string) {
+	c.report(r.Context(), Event{Kind: Bypass})
+	w.Header().Add("Cache-Status", c.cfg.Name+why)
+	next.ServeHTTP(w, r)
+}
+
+// body reads the body of a request. If it is too large, or can't be read, the
+// request has it back as it was.
+func (c *Cache) body(r *http.Request) ([]byte, bool) {
+	limit := int64(c.cfg.MaxRequest)
+	if r.ContentLength > limit {
+		return nil, false
+	}
+	size := r.ContentLength
+	if size < 0 {
+		size = 512
+	}
+	buf := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	_, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
+	if err != nil || int64(buf.Len()) > limit {
+		putBack(r, buf.Bytes(), err)
+		return nil, false
+	}
+	return buf.Bytes(), true
+}
+
+// putBack makes the body of r begin with what was read of it, and go on with
+// the error that ended that, or with the rest.
+func putBack(r *http.Request, body []byte, err error) {
+	var rest io.Reader = r.Body
+	if err != nil {
+		rest = failing{err}
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(body), rest), r.Body}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// requestKey returns the key of a request.
+func (c *Cache) requestKey(r *http.Request, scope Scope, body []byte) (Key, error) {
+	extra := make([]string, 0, 16)
+	extra = append(extra, r.Host, r.URL.RawPath, r.URL.RawQuery)
+	for _, name := range c.head.key {
+		extra = append(extra, strings.Join(r.Header[name], ", "))
+	}
+	call := Call{Method: r.Method, Route: r.URL.Path, Params: body, Extra: extra, Header: r.Header}
+	return newKey(scope, call, func(name string) (provider, model string) {
+		if c.cfg.Resolve == nil {
+			return "", name
+		}
+		return c.cfg.Resolve(r, name)
+	})
+}
+
+// answer writes the answer to a request that has a key.
+func (c *Cache) answer(w http.ResponseWriter, r *http.Request, next http.Handler, key Key) {
+	var live *capture
+	a, err := c.do(r.Context(), key, func() Fill {
+		live = newCapture(c, w, r, next, key.call.Params)
+		return live.fill
+	})
+	if err != nil {
+		c.fail(w, r, err)
+		return
+	}
+	defer a.leave()
+	meta, ok := decodeHead(a.Meta())
+	if !ok {
+		c.fail(w, r, errPoisoned)
+		return
+	}
+	if r.Pattern == "" {
+		r.Pattern = meta.pattern // who is further out labels by it
+	}
+	h := w.Header()
+	if a.f != nil && a.first {
+		clear(h)
+		maps.Copy(h, live.sent)
+	} else {
+		meta.apply(h)
+	}
+	events := isEvents(h.Get("Content-Type"))
+	c.sign(h, a, events)
+	w.WriteHeader(meta.status)
+	if err := c.copy(w, a, events); err != nil {
+		_ = http.NewResponseController(w).Flush() // the client gets what there was
+		abort(w, err)
+	}
+}
+
+// sign sets the headers that say where the answer comes from.
+func (c *Cache) sign(h http.Header, a *Answer, events bool) {
+	if a.f == nil {
+		values := [2]string{strconv.FormatInt(int64(a.Age()/time.Second), 10), strconv.Itoa(a.entry.size)}
+		h["Age"] = values[0:1:1]
+		if !events && a.entry.size > 0 {
+			h["Content-Length"] = values[1:2:2]
 		}
 	}
-	return true
+	h["Cache-Status"] = append(h["Cache-Status"], a.CacheStatus())
+	keepPrivate(h)
+}
+
+// copy writes the chunks as they come. It returns what keeps the answer from
+// being complete, but for the client's own leaving.
+func (c *Cache) copy(w http.ResponseWriter, a *Answer, events bool) error {
+	paced := events && a.f == nil && c.cfg.Pace > 0
+	for n := 0; ; n++ {
+		if !a.ready() || paced && n > 0 {
+			// What cannot flush is buffered further out; that is all.
+			_ = http.NewResponseController(w).Flush()
+		}
+		if paced && n > 0 && len(a.entry.chunks) > 0 && !sleep(a.ctx, c.cfg.Pace) {
+			return context.Cause(a.ctx)
+		}
+		chunk, err := a.Next()
+		if err == io.EOF { //nolint:errorlint // Next returns it as it is
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := w.Write(chunk); err != nil {
+			return nil // the connection is broken, which ends the response by itself
+		}
+	}
+}
+
+// sleep waits for d, or returns false when ctx is done.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// fail answers a request for which no answer has begun.
+func (c *Cache) fail(w http.ResponseWriter, r *http.Request, err error) {
+	repanic(err)
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		abort(w, err) // nobody is there to be told, and it must not look like a success
+	}
+	status := c.cfg.Name
+	if err != ErrNotCached { //nolint:errorlint // Do returns it as it is
+		status += "; fwd=miss"
+	}
+	w.Header().Add("Cache-Status", status)
+	c.cfg.ErrorHandler(w, r, err)
+}
+
+// abort ends a response that has begun so that it looks truncated.
+func abort(w http.ResponseWriter, err error) {
+	repanic(err)
+	if rec := response.Of(w); rec != nil {
+		rec.Fail(err)
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// repanic lets what recovers panics further out see one of the handler.
+func repanic(err error) {
+	p, ok := errors.AsType[*PanicError](err)
+	switch {
+	case !ok:
+	case p.Value == http.ErrAbortHandler: //nolint:errorlint // net/http compares it so
+		panic(http.ErrAbortHandler)
+	default:
+		panic(p)
+	}
 }

@@ -70,7 +70,7 @@ func (f *flight) board(a *Answer, kind Kind) {
 // lead makes a reader of a flight of its own, unless there is one by now. again
 // says whether to look into the store once more; it is asked when nobody else
 // can begin a flight any more.
-func (c *Cache) lead(a *Answer, solo bool, again func() bool, fill Fill) {
+func (c *Cache) lead(a *Answer, solo bool, again func() bool, prepare func() Fill) {
 	f := &flight{c: c, key: a.key, ttl: c.cfg.TTL, grace: c.cfg.StaleIfError, alone: solo, readers: make(map[*Answer]struct{}, 1)}
 	if a.has {
 		stale := a.entry // a copy: that of the reader is read to its end
@@ -98,7 +98,7 @@ func (c *Cache) lead(a *Answer, solo bool, again func() bool, fill Fill) {
 		c.flights[a.key.id] = f
 	}
 	c.mu.Unlock()
-	c.launch(a.ctx, f, !solo && again(), fill)
+	c.launch(a.ctx, f, !solo && again(), prepare())
 }
 
 // settle waits until it is clear what the reader gets. When it returns an
