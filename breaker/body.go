@@ -140,9 +140,9 @@ func (b *body) follow(p []byte) {
 	}
 	before := b.stream.Events
 	_, _ = b.stream.Write(p)
-	b.finish.follow(`"finish_reason":`, p, true)
+	b.finish.follow(p)
 	// What has no deltas at all is taken as it comes.
-	if b.token.follow(`delta`, p, false) || !b.token.found && b.stream.Events > before && !b.stream.Truncated() {
+	if b.token.follow(p) || !b.token.found && b.stream.Events > before && !b.stream.Truncated() {
 		Progress(b.x.t)
 	}
 }
@@ -188,37 +188,4 @@ func (b *body) disarm() {
 	if b.timer != nil {
 		b.timer.Stop()
 	}
-}
-
-// finder looks for a word in what passes, across the borders of pieces. The word
-// must not contain its own beginning. A quote within a JSON string is escaped, so
-// a word in quotes is only found where it is a key.
-type finder struct {
-	at    int
-	found bool
-}
-
-// follow reports whether p, the next piece, completes the word; with quoted, the
-// word and then the quote of a string.
-func (f *finder) follow(word string, p []byte, quoted bool) bool {
-	hit := false
-	for _, c := range p {
-		switch {
-		case f.at < len(word) && c == word[f.at]:
-			f.at++
-		case f.at == len(word) && c == ' ':
-			continue
-		case f.at == len(word) && c == '"':
-			hit, f.at = true, 0
-		case c == word[0]:
-			f.at = 1
-		default:
-			f.at = 0
-		}
-		if !quoted && f.at == len(word) {
-			hit, f.at = true, 0
-		}
-	}
-	f.found = f.found || hit
-	return hit
 }

@@ -134,7 +134,11 @@ func (b *Breaker) refreshLocked(ctx context.Context) time.Duration {
 
 // settle takes the outcome of the call that p was given for.
 func (b *Breaker) settle(ctx context.Context, p permit, o Outcome, err error) {
-	if b.cfg.Mode == Off {
+	switch {
+	case b.cfg.Mode == Off:
+		return
+	case o.Verdict == Success && p.probe == nil && !b.slow && b.cfg.OnOutcome == nil:
+		b.succeed(p.epoch)
 		return
 	}
 	var e Event
@@ -152,6 +156,17 @@ func (b *Breaker) settle(ctx context.Context, p permit, o Outcome, err error) {
 		b.noteOutcomeLocked(ctx, e)
 	}
 	b.deliver()
+}
+
+// succeed is the short way of a success that nobody wants to know more of. It can't
+// change the state, since its call is no probe.
+func (b *Breaker) succeed(epoch uint64) {
+	b.mu.Lock()
+	if epoch == b.epoch {
+		b.consecutive = 0
+		_, _ = b.cb.Execute(reportSuccess)
+	}
+	b.mu.Unlock()
 }
 
 func (b *Breaker) event(ctx context.Context, p permit, o Outcome, err error) Event {

@@ -128,6 +128,8 @@ func (t *Transport) watch(x *exchange, resp *http.Response) {
 	b := &body{x: x, rc: resp.Body, length: resp.ContentLength, idle: t.cfg.IdleTimeout}
 	if resp.StatusCode < 400 && isStream(resp.Header) {
 		b.stream = new(sse.Watcher)
+		b.token.word = "delta"
+		b.finish.word, b.finish.quoted = `"finish_reason":`, true
 	}
 	resp.Body = b
 	if resp.StatusCode < 400 {
