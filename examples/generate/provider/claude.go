@@ -1,0 +1,106 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/anthropics/anthropic-sdk-go"
+	"github.com/anthropics/anthropic-sdk-go/option"
+)
+
+// Claude asks Anthropic's Messages API.
+type Claude struct {
+	client anthropic.Client
+	model  string
+}
+
+// NewClaude returns the provider for a key. base overrides the API's address,
+// model the default model, if not empty. Retries are the caller's, not the SDK's.
+func NewClaude(key, base, model string, client *http.Client) *Claude {
+	opts := []option.RequestOption{option.WithAPIKey(key), option.WithHTTPClient(client), option.WithMaxRetries(0)}
+	if base != "" {
+		opts = append(opts, option.WithBaseURL(base))
+	}
+	if model == "" {
+		model = anthropic.ModelClaudeSonnet5_5
+	}
+	return &Claude{client: anthropic.NewClient(opts...), model: model}
+}
+
+// Model implements [Provider].
+func (c *Claude) Model() string { return c.model }
+
+// Generate implements [Provider].
+func (c *Claude) Generate(ctx context.Context, ask Ask, emit func(string) error) (Answer, error) {
+	params := anthropic.MessageNewParams{
+		Model:     ask.Model,
+		MaxTokens: int64(ask.MaxTokens),
+		Messages:  []anthropic.MessageParam{anthropic.NewUserMessage(anthropic.NewTextBlock(ask.Prompt))},
+	}
+	if ask.Temperature != nil {
+		params.Temperature = anthropic.Float(*ask.Temperature)
+	}
+	if ask.Stream {
+		return c.stream(ctx, params, emit)
+	}
+	// With a deadline on ctx the SDK need not refuse long answers.
+	msg, err := c.client.Messages.New(ctx, params, option.WithRequestTimeout(timeLeft(ctx)))
+	if err != nil {
+		return Answer{}, claudeError(ctx, err)
+	}
+	for _, block := range msg.Content {
+		if block.Type == "text" && block.Text != "" {
+			if err := emit(block.Text); err != nil {
+				return Answer{}, err
+			}
+		}
+	}
+	return Answer{msg.Model, claudeReason(msg.StopReason), Usage{int(msg.Usage.InputTokens), int(msg.Usage.OutputTokens)}}, nil
+}
+
+func (c *Claude) stream(ctx context.Context, params anthropic.MessageNewParams, emit func(string) error) (Answer, error) {
+	var answer Answer
+	stream := c.client.Messages.NewStreaming(ctx, params)
+	defer func() { _ = stream.Close() }()
+	for stream.Next() {
+		switch event := stream.Current(); event.Type {
+		case "message_start":
+			answer.Model = event.Message.Model
+			answer.Usage.Input = int(event.Message.Usage.InputTokens)
+		case "content_block_delta":
+			if event.Delta.Text != "" {
+				if err := emit(event.Delta.Text); err != nil {
+					return answer, err
+				}
+			}
+		case "message_delta":
+			answer.FinishReason = claudeReason(event.Delta.StopReason)
+			answer.Usage.Output = int(event.Usage.OutputTokens)
+		case "message_stop":
+			return answer, nil
+		}
+	}
+	if err := stream.Err(); err != nil {
+		return answer, claudeError(ctx, err)
+	}
+	return answer, broken(ctx, errCut)
+}
+
+func claudeError(ctx context.Context, err error) error {
+	if e, ok := errors.AsType[*anthropic.Error](err); ok {
+		return fromResponse(e.StatusCode, e.Response, e.RawJSON())
+	}
+	return broken(ctx, err)
+}
+
+func claudeReason(reason anthropic.StopReason) string {
+	switch reason {
+	case anthropic.StopReasonEndTurn, anthropic.StopReasonStopSequence:
+		return "stop"
+	case anthropic.StopReasonMaxTokens:
+		return "length"
+	default:
+		return string(reason)
+	}
+}

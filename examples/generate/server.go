@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/sparkhttp/spark/auth"
+	"github.com/sparkhttp/spark/breaker"
+	"github.com/sparkhttp/spark/cache"
+	"github.com/sparkhttp/spark/examples/generate/provider"
+	"github.com/sparkhttp/spark/headers"
+	"github.com/sparkhttp/spark/health"
+	"github.com/sparkhttp/spark/metrics"
+	"github.com/sparkhttp/spark/problem"
+	"github.com/sparkhttp/spark/ratelimit"
+	"github.com/sparkhttp/spark/sanitize"
+)
+
+// errProviderTimeout is the cause of the end of a call that took too long.
+var errProviderTimeout error = timeoutError{}
+
+type timeoutError struct{}
+
+func (timeoutError) Error() string { return "provider took longer than -provider-timeout" }
+func (timeoutError) Unwrap() error { return context.DeadlineExceeded }
+func (timeoutError) Problem() *problem.Document {
+	return &problem.Document{Status: http.StatusGatewayTimeout, Detail: "The provider took too long. Try again later."}
+}
+
+// server is all that a request meets.
+type server struct {
+	cfg       config
+	log       *slog.Logger
+	observe   *observer
+	store     auth.Store
+	auth      *auth.Authenticator
+	limits    *ratelimit.Middleware
+	prompts   *sanitize.Guard // of /api/spark/generate
+	exports   *sanitize.Guard // of /api/export
+	cache     *cache.Cache
+	breakers  *breaker.Group
+	failover  *breaker.Failover
+	providers map[string]provider.Provider
+	metrics   *metrics.Metrics
+	headers   *headers.Headers
+	health    *health.Health
+}
+
+func newServer(cfg config, log *slog.Logger) (*server, error) {
+	s := &server{cfg: cfg, log: log, providers: map[string]provider.Provider{}}
+	for _, step := range []func() error{s.newMetrics, s.newGate, s.newGuards, s.newProviders, s.newCache, s.newHealth} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.metrics.Err()
+}
+
+func (s *server) newMetrics() (err error) {
+	known, err := s.cfg.models()
+	if err != nil {
+		return err
+	}
+	if s.metrics, err = metrics.New(metrics.Config{Providers: known, Logger: s.log}); err != nil {
+		return err
+	}
+	s.observe = newObserver(s.metrics, s.log, s.cfg.providers)
+	return nil
+}
+
+// newGate makes what decides who may come in, and how often.
+func (s *server) newGate() (err error) {
+	s.store = auth.NewMemory()
+	if s.cfg.keysFile != "" {
+		s.store, err = auth.OpenFile(auth.FileConfig{Path: s.cfg.keysFile, OnReload: func(ctx context.Context, err error) {
+			s.log.LogAttrs(ctx, slog.LevelWarn, "keys file read again", slog.Any("error", err))
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	client := ratelimit.ClientIP{TrustedProxies: s.cfg.trustedProxies}
+	s.auth, err = auth.New(auth.Config{
+		Store:      s.store,
+		MasterKeys: func() []string { return s.cfg.masterKeys },
+		ClientIP:   func(r *http.Request) netip.Addr { return client.Addr(r) },
+		OnAttempt:  s.observe.attempt,
+	})
+	if err != nil {
+		return err
+	}
+	minute := func(name string, unit ratelimit.Unit, n int) ratelimit.Policy {
+		return ratelimit.Policy{Name: name, Unit: unit, Limit: int64(n), Window: time.Minute}
+	}
+	requests := minute("requests", ratelimit.Requests, s.cfg.requestsPerMinute)
+	s.limits, err = ratelimit.New(ratelimit.Config{
+		Policies: []ratelimit.Policy{requests},
+		Endpoints: map[string][]ratelimit.Policy{"POST /api/spark/generate": {
+			requests, minute("tokens", ratelimit.Tokens, s.cfg.tokensPerMinute),
+			{Name: "concurrent", Unit: ratelimit.Concurrency, Limit: int64(s.cfg.streamsPerUser)},
+		}},
+		Key: func(r *http.Request) string { id, _ := auth.FromContext(r.Context()); return id.User },
+		Exempt: func(r *http.Request, _ string) bool {
+			id, _ := auth.FromContext(r.Context())
+			return id.Master && s.cfg.exemptMaster
+		},
+		ClientIP: client,
+		Lease:    2 * s.cfg.providerTimeout,
+		OnEvent:  s.observe.limit,
+	})
+	if err != nil {
+		return err
+	}
+	s.headers, err = headers.New(headers.Config{TrustedProxies: s.cfg.trustedProxies, Strip: headers.Leaking()})
+	return err
+}
+
+func (s *server) newGuards() (err error) {
+	guard := func(mode sanitize.Mode, fields ...string) (*sanitize.Guard, error) {
+		return sanitize.NewGuard(sanitize.GuardConfig{
+			Fields: fields,
+			Mode:   func(*http.Request) sanitize.Mode { return mode },
+			OnText: s.observe.prompt,
+		})
+	}
+	if s.prompts, err = guard(s.cfg.sanitize, "/prompt"); err != nil {
+		return err
+	}
+	// What is exported goes to no model: it is cleaned, not judged.
+	s.exports, err = guard(sanitize.ModeOff, "/title", "/content")
+	return err
+}
+
+func (s *server) newProviders() (err error) {
+	s.breakers, err = breaker.NewGroup(breaker.GroupConfig{Names: s.cfg.providers, Breaker: breaker.Config{
+		Window: s.cfg.breakerWindow, OpenTime: s.cfg.breakerOpen, ProbeLease: s.cfg.providerTimeout,
+		OnOutcome: s.observe.call, OnStateChange: s.observe.change,
+	}})
+	if err != nil {
+		return err
+	}
+	for _, name := range s.cfg.providers {
+		b, err := s.breakers.Get(name)
+		if err != nil {
+			return err
+		}
+		table := breaker.Anthropic
+		if name == "openai" {
+			table = breaker.OpenAI
+		}
+		transport, err := breaker.NewTransport(breaker.TransportConfig{Breaker: b, Provider: table, IdleTimeout: s.cfg.providerTimeout / 2})
+		if err != nil {
+			return err
+		}
+		s.providers[name] = s.cfg.newProvider(name, &http.Client{Transport: transport})
+	}
+	s.failover, err = breaker.NewFailover(breaker.FailoverConfig{Group: s.breakers, Order: s.cfg.providers})
+	return err
+}
+
+func (s *server) newCache() (err error) {
+	s.cache, err = cache.New(cache.Config{
+		Scope: func(r *http.Request) (cache.Scope, error) {
+			id, _ := auth.FromContext(r.Context())
+			return cache.Tenant(id.User), nil
+		},
+		TTL: s.cfg.cacheTTL, StaleIfError: s.cfg.cacheTTL,
+		Timeout: s.cfg.providerTimeout * time.Duration(1+len(s.cfg.providers)),
+		OnEvent: s.observe.cache,
+	})
+	return err
+}
+
+func (s *server) newHealth() (err error) {
+	s.health, err = health.New(health.Config{
+		ServiceID: "generate",
+		Checks: []health.Check{
+			health.Breakers(s.breakerStates, false),
+			health.Func("metrics:gather", s.metrics.Check),
+			health.Func("keys:store", s.checkStore),
+			health.Memory(0.9),
+			health.Goroutines(100_000),
+		},
+		Authorized: func(r *http.Request) bool { id, ok := auth.FromContext(r.Context()); return ok && !id.Anonymous },
+	})
+	return err
+}
+
+func (s *server) breakerStates() map[string]string {
+	states := map[string]string{}
+	for _, b := range s.breakers.Status() {
+		states[b.Name] = string(b.State)
+	}
+	return states
+}
+
+// checkStore looks for a key that nobody has: that it is not found is an answer.
+func (s *server) checkStore(ctx context.Context) error {
+	if _, err := s.store.Lookup(ctx, "health"); !errors.Is(err, auth.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+// handler composes the chain. From outside in: a name for the request, metrics
+// around everything so that refusals count, the headers that are on every
+// response; then, where a key is needed, who it is before anything is read or
+// spent, how often, what is in the body, and last what costs money.
+func (s *server) handler() http.Handler {
+	private := func(h http.Handler) http.Handler { return s.auth.Handler(s.limits.Handler(h)) }
+	mux := http.NewServeMux()
+	mux.Handle("POST /api/spark/generate", private(s.prompts.Handler(http.HandlerFunc(s.generate))))
+	mux.Handle("POST /api/export", private(s.exports.Handler(http.HandlerFunc(export))))
+	mux.Handle("GET /api/metrics", s.metricsHandler(private))
+	mux.Handle("GET /api/spark/health", s.auth.Optional(s.health.Details()))
+	mux.Handle("GET /livez", s.health.Live())
+	mux.Handle("GET /readyz", s.health.Ready())
+	mux.Handle("GET /startupz", s.health.Startup())
+	return requestID(s.metrics.Handler(s.headers.Handler(notFound(mux))))
+}
+
+func (s *server) metricsHandler(private func(http.Handler) http.Handler) http.Handler {
+	if s.cfg.publicMetrics {
+		return s.metrics.Endpoint()
+	}
+	return private(s.metrics.Endpoint())
+}
+
+// notFound answers what no route matches with a problem document as well.
+func notFound(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := mux.Handler(r)
+		if pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		probe := &headerOnly{header: http.Header{}}
+		h.ServeHTTP(probe, r) // the mux's own answer: 404, 405 with Allow, or a redirect to a clean path
+		if probe.status < 400 {
+			h.ServeHTTP(w, r)
+			return
+		}
+		if allow := probe.header.Get("Allow"); allow != "" {
+			w.Header().Set("Allow", allow)
+		}
+		problem.Write(w, r, &problem.Document{Status: probe.status})
+	})
+}
+
+// headerOnly takes a response and keeps only its status and header.
+type headerOnly struct {
+	header http.Header
+	status int
+}
+
+func (h *headerOnly) Header() http.Header         { return h.header }
+func (h *headerOnly) WriteHeader(status int)      { h.status = status }
+func (h *headerOnly) Write(b []byte) (int, error) { return len(b), nil }
+
+// issue makes a key for whoever tries the server out.
+func (s *server) issue(ctx context.Context) (string, error) {
+	manager, err := auth.NewManager(auth.ManagerConfig{Store: s.store})
+	if err != nil {
+		return "", err
+	}
+	key, _, err := manager.Create(ctx, auth.KeyInfo{Owner: "demo", Name: "printed at start"})
+	if err != nil {
+		return "", fmt.Errorf("issuing a key: %w", err)
+	}
+	return key.Reveal(), nil
+}
