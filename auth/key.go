@@ -172,8 +172,8 @@ func checkPrefix(prefix string) error {
 	return nil
 }
 
-// validID reports whether id is the id of a key: 12 characters of base62.
-func validID(id string) bool {
+// ValidID reports whether a text can be the id of a key: 12 of 0–9, A–Z and a–z.
+func ValidID(id string) bool {
 	for i := range len(id) {
 		if !base62(id[i]) {
 			return false

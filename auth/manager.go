@@ -141,7 +141,7 @@ func (m *Manager) Rotate(ctx context.Context, id string, overlap time.Duration) 
 	if overlap < 0 {
 		return Key{}, KeyInfo{}, fmt.Errorf("auth: overlap is %v, want at least 0", overlap)
 	}
-	if !validID(id) {
+	if !ValidID(id) {
 		return Key{}, KeyInfo{}, ErrNotFound
 	}
 	key, err := newKey(m.cfg.Prefix, id)
@@ -201,7 +201,7 @@ func (m *Manager) Delete(ctx context.Context, id string) error {
 // change updates one record and tells what became of it; of one that was
 // removed, what it was.
 func (m *Manager) change(ctx context.Context, verb, id string, change func(*Record) (*Record, error)) (KeyInfo, error) {
-	if !validID(id) {
+	if !ValidID(id) {
 		return KeyInfo{}, ErrNotFound
 	}
 	var info KeyInfo

@@ -66,7 +66,7 @@ func (m *Memory) Update(ctx context.Context, change func(*Record) (*Record, erro
 func changeAll(find func(id string) *Record, change func(*Record) (*Record, error), ids []string) (map[string]*Record, error) {
 	changed := make(map[string]*Record, len(ids))
 	for _, id := range ids {
-		if !validID(id) {
+		if !ValidID(id) {
 			return nil, fmt.Errorf("auth: %q is not the id of a key", id)
 		}
 		old, again := changed[id]

@@ -149,7 +149,7 @@ func (r *Record) Clone() *Record {
 // refuse what nothing of this package has written.
 func (r *Record) Validate() error {
 	switch {
-	case !validID(r.ID):
+	case !ValidID(r.ID):
 		return fmt.Errorf("auth: ID is %q, want %d of 0-9, A-Z and a-z", r.ID, idLen)
 	case r.Current == Hash{}:
 		return fmt.Errorf("auth: record %s has no hash", r.ID)
