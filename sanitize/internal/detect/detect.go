@@ -53,6 +53,9 @@ type Finding struct {
 	// Via tells how the words were hidden, such as "base64" or "reversed".
 	// Empty: they stand in the text.
 	Via string
+	// Quoted tells that it stands in quotation marks. That lowers its weight in a
+	// text about attacks.
+	Quoted bool
 	// Weight is the evidence in log-odds.
 	Weight float64
 }

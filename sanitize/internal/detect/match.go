@@ -35,6 +35,7 @@ type filled struct {
 type hit struct {
 	rule       int32
 	start, end int32
+	quoted     bool // every match stood in quotation marks
 }
 
 // matcher is the state of one scan. It is reused; nothing has to be cleared,
@@ -43,8 +44,10 @@ type matcher struct {
 	prog  *program
 	slot  []filled
 	seen  []uint32 // rule -> word number at which the scan that found it began
+	index []int32  // rule -> its place in hits, if seen
 	hits  []hit
 	parts []part
+	view  []byte
 	word  uint32 // number of the current word
 	from  uint32 // word number at which the scan began
 	bol   bool   // no word of this line was read yet
@@ -56,7 +59,7 @@ type matcher struct {
 const maxParts = 64
 
 func newMatcher(p *program, rules int) *matcher {
-	return &matcher{prog: p, slot: make([]filled, len(p.slots)), seen: make([]uint32, rules), word: 1}
+	return &matcher{prog: p, slot: make([]filled, len(p.slots)), seen: make([]uint32, rules), index: make([]int32, rules), word: 1}
 }
 
 // scan reads view once and leaves what it found in m.hits, at most one hit for
@@ -70,6 +73,7 @@ func (m *matcher) scan(view []byte) {
 	m.word += 2 * (maxGap + maxPhrase)
 	m.from = m.word
 	m.hits = m.hits[:0]
+	m.view = view
 	m.bol = true
 	for i := 0; i < len(view); {
 		switch k := kinds[view[i]]; k {
@@ -236,9 +240,14 @@ func (m *matcher) fill(out, start, end int32) {
 	}
 }
 
-// accept records a complete pattern unless its guard stands before it.
+// accept records a complete pattern unless its guard stands before it. Of
+// several matches of a rule one without quotation marks counts more.
 func (m *matcher) accept(s *slot, f filled, end int32) {
-	if s.rule < 0 || m.seen[s.rule] == m.from {
+	if s.rule < 0 {
+		return
+	}
+	seen := m.seen[s.rule] == m.from
+	if seen && !m.hits[m.index[s.rule]].quoted {
 		return
 	}
 	if s.guard >= 0 {
@@ -247,6 +256,39 @@ func (m *matcher) accept(s *slot, f filled, end int32) {
 			return
 		}
 	}
-	m.seen[s.rule] = m.from
-	m.hits = append(m.hits, hit{rule: s.rule, start: f.start, end: end})
+	h := hit{rule: s.rule, start: f.start, end: end, quoted: m.quoted(int(f.start), int(end))}
+	switch {
+	case !seen:
+		m.seen[s.rule] = m.from
+		m.index[s.rule] = int32(len(m.hits)) //nolint:gosec // at most one for each rule
+		m.hits = append(m.hits, h)
+	case !h.quoted:
+		m.hits[m.index[s.rule]] = h
+	}
+}
+
+// How far from a match its quotation marks may be, in bytes.
+const (
+	beforeQuote = 60
+	afterQuote  = 200
+)
+
+// quoted reports whether a quotation mark opens shortly before start and the
+// same one closes shortly after end.
+func (m *matcher) quoted(start, end int) bool {
+	for i := start - 1; i >= 0 && i >= start-beforeQuote && m.view[i] != '\n'; i-- {
+		m.work++
+		q := m.view[i]
+		if q != '"' && q != '\'' && q != '`' || i > 0 && !atWordEnd(m.view, i-1) {
+			continue
+		}
+		for j := end; j < len(m.view) && j < end+afterQuote; j++ {
+			m.work++
+			if m.view[j] == q && atWordEnd(m.view, j+1) {
+				return true
+			}
+		}
+		return false
+	}
+	return false
 }

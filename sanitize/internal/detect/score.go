@@ -19,7 +19,9 @@ const (
 	// prior is what the score of a text without any evidence says.
 	prior = -4.5
 	// minHidden is how many bytes make a hidden text.
-	minHidden        = 4
+	minHidden = 4
+	// quotedFactor is what a quotation is worth in a text about attacks.
+	quotedFactor     = 0.15
 	classifierWeight = 0
 )
 
@@ -82,7 +84,7 @@ func (e *Engine) scanView(s *scratch, i int) {
 		}
 		s.byRule[h.rule] = true
 		r := &e.rules[h.rule]
-		f := Finding{Rule: r.ID, Family: r.Family, Severity: r.Severity, Weight: r.Weight}
+		f := Finding{Rule: r.ID, Family: r.Family, Severity: r.Severity, Weight: r.Weight, Quoted: h.quoted}
 		f.Start, f.End = s.text.Span(i, int(h.start), int(h.end))
 		if i > 0 {
 			f.Via = v.Kind.String()
@@ -128,8 +130,13 @@ func (e *Engine) add(s *scratch, rule, view int) {
 func (e *Engine) score(s *scratch) float64 {
 	logit := prior + classifierWeight
 	s.weights = s.weights[:0]
+	prose := slices.ContainsFunc(s.found, func(f Finding) bool { return f.Weight < 0 })
 	for i := range s.found {
-		s.weights = append(s.weights, familyWeight{s.found[i].Family, s.found[i].Weight})
+		f := &s.found[i]
+		if prose && (f.Quoted || f.Via == shadow.Fragments.String()) {
+			f.Weight *= quotedFactor
+		}
+		s.weights = append(s.weights, familyWeight{f.Family, f.Weight})
 	}
 	slices.SortFunc(s.weights, func(a, b familyWeight) int {
 		switch {
