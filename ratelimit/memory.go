@@ -26,7 +26,7 @@ const (
 // memory and without a goroutine. It may be used by several goroutines at once.
 //
 // A key takes 22 to 32 bytes for each policy that it has used and that is not
-// full again, whatever the length of the key: buckets are found by a hash of 60
+// full again, whatever the length of the key: buckets are found by a hash of 62
 // bits with a secret seed. So two keys can share a bucket, but of a million keys
 // any two do with a probability below one in a million.
 //
@@ -62,7 +62,7 @@ type shard struct {
 	_       [64]byte // keeps the locks of neighbours apart
 }
 
-var errNames = errors.New("ratelimit: more than 4095 names of policies in one Memory")
+var errNames = errors.New("ratelimit: more than 1023 names of policies in one Memory")
 
 // NewMemory returns a Memory that holds at most maxBuckets buckets: a key has one
 // for each policy that it uses. 0 or less means a million (1<<20), at most 24 MB.
@@ -109,7 +109,7 @@ type change struct {
 }
 
 // Take implements [Limiter]. It returns an error only for more than 8 charges, or
-// for the 4096th name of a policy.
+// for the 1024th name of a policy.
 func (m *Memory) Take(_ context.Context, h *Hold) (bool, error) {
 	var changes [maxPolicies]change
 	hash, err := m.resolve(h, &changes)

@@ -16,7 +16,7 @@ const (
 	sample = 24
 	search = 1024
 	// PolicyBits is how many low bits of an id are the number of its policy.
-	PolicyBits = 12
+	PolicyBits = 10
 )
 
 type slot struct {
