@@ -93,32 +93,33 @@ var (
 // Writer is the ResponseWriter that watches a response. It may be used by one
 // goroutine at a time, like any ResponseWriter.
 //
-// There is one for each request, so it is kept small: what only few responses
-// have is behind a pointer.
+// There is one for each request, and making it is most of what watching costs:
+// so it is kept small.
 type Writer struct {
-	w       http.ResponseWriter
-	r       *http.Request
-	watch   []Watcher
-	buf     [4]Watcher // backs watch: no allocation for the usual few
-	stream  *sse.Watcher
-	trouble *trouble      // nil as long as there is none
-	start   time.Duration // since epoch, as all times here
-	first   time.Duration // when the header went out; 0 if it has not
-	length  int64         // the Content-Length that was promised; -1 if none
-	bytes   int64
-	status  int32
-	hijack  bool
+	w      http.ResponseWriter
+	r      *http.Request
+	outer  Watcher // the first one, often the only one
+	more   *more   // nil as long as there is nothing of it
+	start  time.Duration
+	length int64 // the Content-Length that was promised; -1 if none
+	bytes  int64
+	status int32
+	hijack bool
 }
 
-// trouble is what went wrong with a response.
-type trouble struct {
+// more is what not every response has.
+type more struct {
+	watch   []Watcher    // further in than the first
+	buf     [3]Watcher   // backs watch: no allocation for the usual few
+	stream  *sse.Watcher // if it is a stream
+	first   time.Duration
 	failed  error // what Writer.Fail was told first, or a panic
 	written error // the first write error
 	copied  error // the first error of a copy: of the connection or of its source
 }
 
-// epoch is what times are measured from: the monotonic clock is read in half the
-// time that the time of day takes, and the time of day is not needed.
+// epoch is what times are measured from. A duration takes a third of the room of
+// a time, and reading the monotonic clock less time.
 var epoch = time.Now()
 
 // Of returns the Writer that is w or that w wraps, or nil.
@@ -146,16 +147,28 @@ func Serve(w http.ResponseWriter, r *http.Request, next http.Handler, e Watcher)
 		next.ServeHTTP(w, r)
 		return
 	}
-	rec := &Writer{w: w, r: r, start: time.Since(epoch), length: -1}
-	rec.watch = rec.buf[:0]
-	rec.add(e)
+	rec := &Writer{w: w, r: r, outer: e, start: time.Since(epoch), length: -1}
 	rec.serve(next)
 }
 
 func (w *Writer) add(e Watcher) {
-	w.watch = append(w.watch, e)
-	if w.stream != nil {
+	m := w.extra()
+	if m.watch == nil {
+		m.watch = m.buf[:0]
+	}
+	m.watch = append(m.watch, e)
+	if m.stream != nil {
 		streamBegan(w, e)
+	}
+}
+
+// each calls f for every watcher, from the outermost inwards.
+func (w *Writer) each(f func(*Writer, Watcher)) {
+	f(w, w.outer)
+	if w.more != nil {
+		for _, e := range w.more.watch {
+			f(w, e)
+		}
 	}
 }
 
@@ -163,6 +176,13 @@ func streamBegan(w *Writer, e Watcher) {
 	if s, ok := e.(StreamWatcher); ok {
 		s.StreamBegan(w)
 	}
+}
+
+func (w *Writer) extra() *more {
+	if w.more == nil {
+		w.more = new(more)
+	}
+	return w.more
 }
 
 // ServeContext calls next with a copy of r that carries ctx. It hands the
@@ -179,8 +199,11 @@ func (w *Writer) serve(next http.Handler) {
 	defer func() {
 		v := recover()
 		end := w.end(v, returned || v != nil)
-		for _, e := range w.watch {
-			e.ResponseEnded(w, end)
+		w.outer.ResponseEnded(w, end)
+		if w.more != nil {
+			for _, e := range w.more.watch {
+				e.ResponseEnded(w, end)
+			}
 		}
 		if v != nil {
 			panic(v)
@@ -193,16 +216,9 @@ func (w *Writer) serve(next http.Handler) {
 // Fail notes err as the reason why the response is not what was asked for. The
 // first reason counts.
 func (w *Writer) Fail(err error) {
-	if t := w.troubled(); t.failed == nil {
-		t.failed = err
+	if m := w.extra(); m.failed == nil {
+		m.failed = err
 	}
-}
-
-func (w *Writer) troubled() *trouble {
-	if w.trouble == nil {
-		w.trouble = new(trouble)
-	}
-	return w.trouble
 }
 
 // Request returns the request as the innermost watching middleware saw it.
@@ -225,15 +241,20 @@ func (w *Writer) Bytes() int64 { return w.bytes }
 // Elapsed returns for how long the response has been watched.
 func (w *Writer) Elapsed() time.Duration { return time.Since(epoch) - w.start }
 
-// FirstByte returns how long after the response was first watched its header
-// was sent. ok is false if it never was.
-func (w *Writer) FirstByte() (d time.Duration, ok bool) { return w.first - w.start, w.status != 0 }
+// FirstByte returns how long after a stream of server-sent events was first
+// watched its header was sent. ok is false if the response is none.
+func (w *Writer) FirstByte() (d time.Duration, ok bool) {
+	if !w.Streaming() {
+		return 0, false
+	}
+	return w.more.first - w.start, true
+}
 
 // Hijacked reports whether the connection was taken over.
 func (w *Writer) Hijacked() bool { return w.hijack }
 
 // Streaming reports whether the response is a stream of server-sent events.
-func (w *Writer) Streaming() bool { return w.stream != nil }
+func (w *Writer) Streaming() bool { return w.stream() != nil }
 
 // Header implements [http.ResponseWriter].
 func (w *Writer) Header() http.Header { return w.w.Header() }
@@ -254,13 +275,12 @@ func (w *Writer) WriteHeader(status int) {
 
 // begin notes the final header, right before it goes out.
 func (w *Writer) begin(status int) {
-	for _, e := range w.watch {
+	w.each(func(w *Writer, e Watcher) {
 		if h, ok := e.(HeaderWatcher); ok {
 			h.BeforeHeader(w, status)
 		}
-	}
+	})
 	w.status = int32(status) //nolint:gosec // net/http panics unless it has three digits
-	w.first = time.Since(epoch)
 	h := w.w.Header()
 	// Indexed rather than got: the names are canonical, as net/http reads them.
 	if l := h["Content-Length"]; len(l) > 0 {
@@ -279,10 +299,17 @@ func isEventStream(contentType string) bool {
 }
 
 func (w *Writer) beginStream() {
-	w.stream = new(sse.Watcher)
-	for _, e := range w.watch {
-		streamBegan(w, e)
+	m := w.extra()
+	m.stream = new(sse.Watcher)
+	m.first = time.Since(epoch)
+	w.each(streamBegan)
+}
+
+func (w *Writer) stream() *sse.Watcher {
+	if w.more == nil {
+		return nil
 	}
+	return w.more.stream
 }
 
 // Write implements [http.ResponseWriter].
@@ -292,8 +319,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	}
 	n, err := w.w.Write(p)
 	w.wrote(int64(n), err)
-	if w.stream != nil {
-		_, _ = w.stream.Write(p[:n])
+	if s := w.stream(); s != nil {
+		_, _ = s.Write(p[:n])
 	}
 	return n, err
 }
@@ -303,21 +330,21 @@ func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 	if w.status == 0 {
 		w.begin(http.StatusOK)
 	}
-	if w.stream != nil {
+	if w.Streaming() {
 		return io.Copy(struct{ io.Writer }{w}, src)
 	}
 	n, err := io.Copy(w.w, src)
 	w.bytes += n
-	if err != nil && w.troubled().copied == nil {
-		w.trouble.copied = err
+	if err != nil && w.extra().copied == nil {
+		w.more.copied = err
 	}
 	return n, err
 }
 
 func (w *Writer) wrote(n int64, err error) {
 	w.bytes += n
-	if err != nil && !errors.Is(err, http.ErrBodyNotAllowed) && w.troubled().written == nil {
-		w.trouble.written = err
+	if err != nil && !errors.Is(err, http.ErrBodyNotAllowed) && w.extra().written == nil {
+		w.more.written = err
 	}
 }
 
@@ -349,10 +376,10 @@ func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // ended by runtime.Goexit.
 func (w *Writer) end(v any, running bool) End {
 	if v != nil && v != http.ErrAbortHandler {
-		w.troubled().failed = &PanicError{v}
+		w.extra().failed = &PanicError{v}
 	}
-	if w.trouble != nil {
-		if p, ok := errors.AsType[*PanicError](w.trouble.failed); ok {
+	if w.more != nil {
+		if p, ok := errors.AsType[*PanicError](w.more.failed); ok {
 			if w.status == 0 {
 				w.status = http.StatusInternalServerError // what becomes of it further out
 			}
@@ -368,7 +395,7 @@ func (w *Writer) end(v any, running bool) End {
 // cut reports whether less was written than the response should have had,
 // though the handler returned.
 func (w *Writer) cut() bool {
-	if t := w.trouble; t != nil && (t.written != nil || t.copied != nil) || w.short() {
+	if m := w.more; m != nil && (m.written != nil || m.copied != nil) || w.short() {
 		return true
 	}
 	err := w.r.Context().Err()
@@ -378,8 +405,8 @@ func (w *Writer) cut() bool {
 	// The context of a request ends early if its client leaves or its server
 	// stops. What says where it ends tells whether it had got there.
 	switch {
-	case w.stream != nil:
-		return !w.stream.Terminal && !w.stream.Failed
+	case w.Streaming():
+		return !w.stream().Terminal && !w.stream().Failed
 	case w.length >= 0 && w.Started():
 		return false
 	default:
@@ -391,21 +418,21 @@ func (w *Writer) cut() bool {
 func (w *Writer) blame(running bool) End {
 	ctx := w.r.Context()
 	cause := context.Cause(ctx)
-	t := cmp.Or(w.trouble, new(trouble))
-	_, network := errors.AsType[*net.OpError](t.copied)
+	m := w.extra()
+	_, network := errors.AsType[*net.OpError](m.copied)
 	switch {
 	case errors.Is(cause, http.ErrServerClosed):
 		return End{Shutdown, cause}
 	case errors.Is(ctx.Err(), context.Canceled):
 		return End{ClientGone, cause}
-	case errors.Is(t.written, os.ErrDeadlineExceeded), errors.Is(t.written, http.ErrContentLength):
-		return End{Truncated, cmp.Or(t.failed, t.written)}
-	case t.written != nil, network:
-		return End{ClientGone, cmp.Or(t.written, t.copied)}
+	case errors.Is(m.written, os.ErrDeadlineExceeded), errors.Is(m.written, http.ErrContentLength):
+		return End{Truncated, cmp.Or(m.failed, m.written)}
+	case m.written != nil, network:
+		return End{ClientGone, cmp.Or(m.written, m.copied)}
 	case !running:
-		return End{Truncated, cmp.Or(t.failed, errExited)}
+		return End{Truncated, cmp.Or(m.failed, errExited)}
 	default:
-		return End{Truncated, cmp.Or(t.failed, t.copied, cause, errTruncated)}
+		return End{Truncated, cmp.Or(m.failed, m.copied, cause, errTruncated)}
 	}
 }
 
@@ -413,17 +440,14 @@ func (w *Writer) blame(running bool) End {
 func (w *Writer) whole() End {
 	var reason error
 	switch {
-	case w.stream != nil && w.stream.Failed:
+	case w.Streaming() && w.stream().Failed:
 		reason = errEvent
 	case w.Status() >= 500 && !w.hijack:
 		reason = Status(w.Status())
 	default:
 		return End{Kind: Complete}
 	}
-	if w.trouble != nil {
-		reason = cmp.Or(w.trouble.failed, reason)
-	}
-	return End{Failed, reason}
+	return End{Failed, cmp.Or(w.extra().failed, reason)}
 }
 
 // short reports whether the body is not what was promised.
@@ -431,8 +455,8 @@ func (w *Writer) short() bool {
 	if w.hijack {
 		return false
 	}
-	if w.stream != nil && w.r.Method != http.MethodHead {
-		return w.stream.Truncated()
+	if w.Streaming() && w.r.Method != http.MethodHead {
+		return w.stream().Truncated()
 	}
 	switch {
 	case w.length < 0, w.r.Method == http.MethodHead, w.status == http.StatusNotModified, w.status == http.StatusNoContent:
