@@ -34,9 +34,10 @@ func (x *exchange) end(o Outcome, err error) {
 	if !x.ended.CompareAndSwap(false, true) {
 		return
 	}
-	if o == (Outcome{}) {
+	switch {
+	case o == (Outcome{}):
 		x.t.see(nil)
-	} else {
+	case o.Reason != "client_gone" && x.caller.Err() == nil: // it is the provider's word
 		x.t.see(&o)
 	}
 	if !x.nested {

@@ -88,8 +88,9 @@ type Config struct {
 	// Probes is how many calls are let through at a time when the open time is
 	// over, and how many of them must succeed to close the breaker. Default 1.
 	Probes int
-	// ProbeLease is how long a probe may take. One that has not ended by then
-	// counts as failed, whatever becomes of it. Default 60 s.
+	// ProbeLease is how long a probe may take, or be silent if it reports
+	// [Progress]. One that has not ended by then counts as failed, whatever
+	// becomes of it. Default 60 s.
 	ProbeLease time.Duration
 	// CooldownTime is how long calls are refused after a [Cooldown] that came
 	// without a Retry-After. Default 5 s.
@@ -111,8 +112,8 @@ type Config struct {
 	ErrorHandler func(http.ResponseWriter, *http.Request, error)
 
 	// OnStateChange is told of each change of state, OnOutcome of the end of
-	// each call. They are called one at a time, in the order of events, with no
-	// lock held, on the goroutine of one of the callers: they may use the
+	// each call, before the change that it causes. They are called one at a
+	// time, in the order of events, with no lock held, on the goroutine of one of the callers: they may use the
 	// breaker, and should return soon. The context has the values of the call's
 	// but does not end with it. Nil means nobody is told.
 	OnStateChange func(context.Context, StateChange)
@@ -197,7 +198,9 @@ func New(cfg Config) (*Breaker, error) {
 // judges. A panic goes on as it was, and counts as a failure.
 func (b *Breaker) Do(ctx context.Context, fn func(context.Context) error) error {
 	if b.track {
-		ctx = newTracker(ctx)
+		t := newTracker(ctx)
+		t.breaker = b
+		ctx = t
 	}
 	_, err := b.run(ctx, fn)
 	return err
@@ -237,7 +240,7 @@ func (b *Breaker) Name() string { return b.cfg.Name }
 func (b *Breaker) run(ctx context.Context, fn func(context.Context) error) (o Outcome, err error) {
 	p, err := b.admit(ctx)
 	if err != nil {
-		return outcomeOf(err), err
+		return outcomeOf(err, ""), err
 	}
 	ended := false
 	defer func() {

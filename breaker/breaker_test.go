@@ -634,7 +634,7 @@ func TestClassify(t *testing.T) {
 		{"cancelled elsewhere", t.Context(), fmt.Errorf("x: %w", context.Canceled), breaker.Ignored, "client_gone", false, false},
 		{"shutdown", stopped, context.Canceled, breaker.Ignored, "shutdown", false, false},
 		{"shutdown returned", t.Context(), http.ErrServerClosed, breaker.Ignored, "shutdown", false, false},
-		{"deadline of the request", late, context.DeadlineExceeded, breaker.Failure, "timeout", false, false},
+		{"deadline of the request", late, context.DeadlineExceeded, breaker.Failure, "timeout", true, true},
 		{"deadline of the attempt", t.Context(), context.DeadlineExceeded, breaker.Failure, "timeout", true, true},
 		{"cut", t.Context(), io.ErrUnexpectedEOF, breaker.Failure, "truncated", true, true},
 		{"anything else", t.Context(), errDown, breaker.Failure, "failed", true, true},
@@ -649,4 +649,59 @@ func TestClassify(t *testing.T) {
 	}
 	require.NoError(t, breaker.WithOutcome(nil, breaker.Outcome{}))
 	require.ErrorIs(t, breaker.WithOutcome(errDown, breaker.Outcome{}), errDown)
+}
+
+// A provider of which every second answer fails, slowly, opens the breaker though
+// its window is shorter than any call, and is found to have recovered.
+func TestSlowlyFailingHalf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, breaker.Config{Window: time.Second, MinCalls: 10, ConsecutiveFailures: -1, OpenTime: 10 * time.Second})
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+				_ = b.Do(t.Context(), taking(2*time.Second, []error{nil, errDown}[i%2]))
+			})
+		}
+		wg.Wait()
+		require.Equal(t, breaker.Open, b.State())
+		require.Equal(t, "failure ratio", b.Status().Reason)
+		time.Sleep(b.Status().RetryAfter)
+		require.NoError(t, b.Do(t.Context(), taking(2*time.Second, nil)))
+		require.Equal(t, breaker.Closed, b.State())
+	})
+}
+
+// A probe that goes on sending is alive, however long it takes.
+func TestLeaseOfAStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := opened(t, breaker.Config{ProbeLease: 10 * time.Second})
+		time.Sleep(2 * time.Minute)
+		require.NoError(t, b.Do(breaker.Track(t.Context()), func(ctx context.Context) error {
+			for range 10 {
+				time.Sleep(9 * time.Second)
+				breaker.Progress(ctx)
+			}
+			require.Equal(t, breaker.HalfOpen, b.State())
+			return nil
+		}))
+		require.Equal(t, breaker.Closed, b.State())
+
+		b = opened(t, breaker.Config{ProbeLease: 10 * time.Second})
+		time.Sleep(2 * time.Minute)
+		_ = b.Do(breaker.Track(t.Context()), func(ctx context.Context) error {
+			time.Sleep(9 * time.Second)
+			breaker.Progress(ctx)
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			require.Equal(t, breaker.Open, b.State(), "it fell silent")
+			return nil
+		})
+	})
+}
+
+func TestForceForEver(t *testing.T) {
+	b := newBreaker(t, breaker.Config{})
+	b.ForceOpen(1<<63 - 1)
+	require.Equal(t, breaker.Open, b.State())
 }

@@ -75,8 +75,7 @@ func ended(ctx context.Context) Outcome {
 	case errors.Is(context.Cause(ctx), http.ErrServerClosed):
 		return ignored("shutdown")
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		// There is no time left for another attempt.
-		return Outcome{Verdict: Failure, Reason: "timeout"}
+		return failed("timeout")
 	default:
 		return ignored("client_gone")
 	}

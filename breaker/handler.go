@@ -1,7 +1,6 @@
 package breaker
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
 	"time"
@@ -50,8 +49,10 @@ func (s *served) ResponseEnded(w *response.Writer, end response.End) {
 			silent = s.b.now() - s.p.start
 		}
 		o = s.b.hangCredit(ignored("client_gone"), silent)
+	case response.Truncated:
+		o = outcomeOf(end.Err, "truncated")
 	default:
-		o = outcomeOf(cmp.Or(end.Err, error(response.Status(w.Status()))))
+		o = outcomeOf(end.Err, "server_error")
 	}
 	s.b.settle(w.Request().Context(), s.p, o, end.Err)
 }

@@ -148,12 +148,12 @@ func (b *Breaker) settle(ctx context.Context, p permit, o Outcome, err error) {
 	b.mu.Lock()
 	live := b.endProbeLocked(p.probe)
 	e.Counted = live && p.epoch == b.epoch
+	if live {
+		b.noteOutcomeLocked(ctx, e)
+		b.heedLocked(o)
+	}
 	if e.Counted {
 		b.countLocked(ctx, o, &e)
-	}
-	if live {
-		b.heedLocked(o)
-		b.noteOutcomeLocked(ctx, e)
 	}
 	b.deliver()
 }
@@ -196,7 +196,7 @@ func (b *Breaker) countLocked(ctx context.Context, o Outcome, e *Event) {
 		}
 	}
 	if o.Verdict == Failure && o.RetryAfter > 0 {
-		b.retryUntil = max(b.retryUntil, b.now()+o.RetryAfter)
+		b.retryUntil = max(b.retryUntil, b.now()+capped(o.RetryAfter, b.cfg.MaxOpenTime))
 	}
 	_, _ = b.cb.Execute(report) // its error is the one we report
 	b.followLocked(ctx, b.trip)

@@ -20,9 +20,22 @@ func (b *Breaker) leaseLocked(ctx context.Context, now time.Duration) *probe {
 	b.probes++
 	p := permit{epoch: b.epoch, start: now, probe: pr}
 	pr.lease = time.AfterFunc(b.cfg.ProbeLease, func() {
+		if t := trackerOf(ctx); t != nil && t.silence() < b.cfg.ProbeLease {
+			b.extend(pr, b.cfg.ProbeLease-t.silence())
+			return
+		}
 		b.settle(ctx, p, Outcome{Verdict: Failure, Reason: "lease"}, nil)
 	})
 	return pr
+}
+
+// extend gives a probe that is alive more time.
+func (b *Breaker) extend(pr *probe, d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !pr.ended {
+		pr.lease.Reset(d)
+	}
 }
 
 // endProbeLocked reports whether the call has not ended before, and frees the

@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -91,7 +92,7 @@ func (b *Breaker) force(s State, d time.Duration, reason string) {
 	b.mu.Lock()
 	now := b.refreshLocked(context.Background())
 	until := time.Duration(0)
-	if d > 0 {
+	if d > 0 && d < math.MaxInt64-now {
 		until = now + d
 	}
 	b.forceLocked(context.Background(), s, until, reason)

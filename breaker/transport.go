@@ -41,9 +41,9 @@ type TransportConfig struct {
 // A stream that was cut then reads as [io.ErrUnexpectedEOF] even if the
 // connection was closed in good order.
 //
-// Within a call of [Failover], or of Do with a tracked context, to the same
-// breaker the response is not counted a second time: what Transport saw tells
-// what the error of the call means.
+// Within a call of [Failover] to the same breaker the response is not counted a
+// second time: what Transport saw tells what the error of the call means. Within
+// Do of the same breaker it has no place.
 type Transport struct{ cfg TransportConfig }
 
 // NewTransport returns a Transport. It reports if there is no breaker.
@@ -100,17 +100,16 @@ func (t *Transport) begin(req *http.Request) (*exchange, error) {
 		}
 	}
 	ctx := req.Context()
-	x := &exchange{b: b, caller: ctx, nested: trackerOf(ctx).watches(b)}
-	if x.nested {
+	x := &exchange{b: b, caller: ctx, t: newTracker(ctx)}
+	if x.nested = x.t.watches(b); x.nested {
 		x.p.start = b.now()
 	} else {
-		p, err := b.admit(ctx)
+		p, err := b.admit(x.t)
 		if err != nil {
 			return nil, err
 		}
 		x.p = p
 	}
-	x.t = newTracker(ctx)
 	x.ctx, x.cancel = context.WithCancelCause(x.t)
 	return x, nil
 }

@@ -157,7 +157,10 @@ func TestSlowReaderIsNotAnIdleProvider(t *testing.T) {
 		seen := make(chan breaker.Event, 9)
 		client, _ := guard(t, breaker.Config{OnOutcome: note(seen)}, breaker.TransportConfig{
 			IdleTimeout: time.Second,
-			Base:        stream(func(_ context.Context, w *io.PipeWriter) { _, _ = io.WriteString(w, messages+messagesEnd); _ = w.Close() }),
+			Base: stream(func(_ context.Context, w *io.PipeWriter) {
+				_, _ = io.WriteString(w, messages+messagesEnd)
+				_ = w.Close()
+			}),
 		})
 		resp := get(t, t.Context(), client)
 		for err := error(nil); err == nil; {
@@ -449,5 +452,58 @@ func TestTransportWithinFailover(t *testing.T) {
 		res, _ := ask(tt.path)
 		require.Equal(t, tt.reason, res.Attempts[0].Outcome.Reason)
 		require.Equal(t, tt.counts, b.Counts(), tt.path)
+	}
+}
+
+// An attempt that ran out of its own time is followed by another provider; one
+// that was given up for a reason of the caller's own means what the caller says.
+func TestTransportKnowsTheCallersContext(t *testing.T) {
+	errOwn := errors.New("own reason")
+	tests := []struct {
+		name   string
+		end    func(context.Context) (context.Context, context.CancelFunc)
+		reason string
+	}{
+		{"timeout", func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Second)
+		}, "timeout"},
+		{"own reason", func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(time.Second, cancel)
+			return ctx, cancel
+		}, "failed"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				group := newGroup(t, breaker.GroupConfig{})
+				b, err := group.Get("claude")
+				require.NoError(t, err)
+				rt, err := breaker.NewTransport(breaker.TransportConfig{Breaker: b, Base: stream(func(ctx context.Context, w *io.PipeWriter) {
+					_, _ = io.WriteString(w, messages)
+					<-ctx.Done()
+				})})
+				require.NoError(t, err)
+				f := newFailover(t, breaker.FailoverConfig{Group: group, Retries: -1})
+				res, err := f.Do(t.Context(), func(ctx context.Context, provider string) error {
+					if provider == "openai" {
+						return nil
+					}
+					ctx, cancel := tt.end(ctx)
+					defer cancel()
+					resp := get(t, ctx, &http.Client{Transport: rt})
+					_, err := io.ReadAll(resp.Body)
+					require.Error(t, err)
+					require.NoError(t, resp.Body.Close())
+					if tt.name == "timeout" {
+						return err
+					}
+					return errOwn
+				})
+				require.NoError(t, err)
+				require.Equal(t, "openai", res.Provider)
+				require.Equal(t, tt.reason, res.Attempts[0].Outcome.Reason)
+			})
+		})
 	}
 }

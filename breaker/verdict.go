@@ -82,12 +82,12 @@ type judged struct {
 func (j *judged) Outcome() Outcome { return j.o }
 func (j *judged) Unwrap() error    { return j.error }
 
-// outcomeOf returns what err says it means.
-func outcomeOf(err error) Outcome {
+// outcomeOf returns what err says it means, or a failure for that reason.
+func outcomeOf(err error, reason string) Outcome {
 	if o, ok := errors.AsType[Outcomer](err); ok {
 		return o.Outcome()
 	}
-	return failed("failed")
+	return failed(reason)
 }
 
 // failed returns a failure that is worth another attempt, here or elsewhere.
