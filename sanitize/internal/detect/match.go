@@ -26,7 +26,7 @@ type slot struct {
 
 // filled is what a scan remembers of a slot.
 type filled struct {
-	end       uint32 // number of the last word
+	at, end   uint32 // numbers of the first and last word of the literal
 	startWord uint32 // number of the first word of the pattern
 	start     int32  // byte offset of that word
 }
@@ -43,6 +43,7 @@ type hit struct {
 type matcher struct {
 	prog  *program
 	slot  []filled
+	older []filled // what was in the slot when an earlier word had filled it
 	seen  []uint32 // rule -> word number at which the scan that found it began
 	index []int32  // rule -> its place in hits, if seen
 	hits  []hit
@@ -59,7 +60,7 @@ type matcher struct {
 const maxParts = 64
 
 func newMatcher(p *program, rules int) *matcher {
-	return &matcher{prog: p, slot: make([]filled, len(p.slots)), seen: make([]uint32, rules), index: make([]int32, rules), word: 1}
+	return &matcher{prog: p, slot: make([]filled, len(p.slots)), older: make([]filled, len(p.slots)), seen: make([]uint32, rules), index: make([]int32, rules), word: 1}
 }
 
 // scan reads view once and leaves what it found in m.hits, at most one hit for
@@ -67,6 +68,7 @@ func newMatcher(p *program, rules int) *matcher {
 func (m *matcher) scan(view []byte) {
 	if m.word > 1<<30 {
 		clear(m.slot)
+		clear(m.older)
 		clear(m.seen)
 		m.word = 1
 	}
@@ -225,13 +227,19 @@ func (m *matcher) fill(out, start, end int32) {
 		if s.bol && !m.bol {
 			continue
 		}
-		f := filled{end: last, startWord: m.word, start: start}
+		f := filled{at: m.word, end: last, startWord: m.word, start: start}
 		if !s.first {
-			before := m.slot[id-1]
+			before := &m.slot[id-1]
+			if before.end >= m.word { // a longer literal that begins here, or isn't over yet
+				before = &m.older[id-1]
+			}
 			if before.end < m.from || m.word <= before.end || m.word-before.end-1 > uint32(s.gap) {
 				continue
 			}
 			f.startWord, f.start = before.startWord, before.start
+		}
+		if m.slot[id].at != m.word {
+			m.older[id] = m.slot[id]
 		}
 		m.slot[id] = f
 		if s.last {
