@@ -28,7 +28,6 @@ type Answer struct {
 	// One that is stored:
 	entry entry
 	has   bool // there is one, stale as long as f is set
-	at    time.Time
 }
 
 // errClosed is what Next returns after Close.
@@ -120,14 +119,14 @@ func (a *Answer) Age() time.Duration {
 	if a.f != nil {
 		return 0
 	}
-	return a.entry.age(a.at)
+	return a.entry.age(a.entry.at)
 }
 
 // TTL returns for how much longer the answer is fresh; negative if it is stale,
 // 0 if it is new.
 func (a *Answer) TTL() time.Duration {
 	if a.f == nil {
-		return a.entry.left(a.at)
+		return a.entry.left(a.entry.at)
 	}
 	if a.kind != Hit {
 		return 0
@@ -140,7 +139,8 @@ func (a *Answer) TTL() time.Duration {
 // CacheStatus returns a member for the Cache-Status header (RFC 9211), such as
 // "spark; hit; ttl=376".
 func (a *Answer) CacheStatus() string {
-	return string(a.appendStatus(make([]byte, 0, 64)))
+	var b [64]byte
+	return string(a.appendStatus(b[:0]))
 }
 
 func (a *Answer) appendStatus(b []byte) []byte {
@@ -215,7 +215,7 @@ func (a *Answer) tell() {
 // serve makes the answer the stored one.
 func (a *Answer) serve(kind Kind, e *entry, detail string, why error) {
 	a.f = nil
-	a.kind, a.entry, a.detail, a.at = kind, *e, detail, time.Now()
+	a.kind, a.entry, a.detail = kind, *e, detail
 	ev := a.key.event(kind)
 	ev.Tokens, ev.Err = e.tokens, why
 	a.c.report(a.ctx, ev)

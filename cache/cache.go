@@ -226,7 +226,7 @@ func (c *Cache) Do(ctx context.Context, key Key, fill Fill) (*Answer, error) {
 
 // do is Do. prepare is called on this goroutine, and only if a fill is needed.
 func (c *Cache) do(ctx context.Context, key Key, prepare func() Fill) (*Answer, error) {
-	if key.id == "" {
+	if key.keyed == nil {
 		return nil, ErrNoScope
 	}
 	a := &Answer{c: c, ctx: ctx, key: key}
@@ -234,7 +234,7 @@ func (c *Cache) do(ctx context.Context, key Key, prepare func() Fill) (*Answer, 
 	solo := ask.noStore || ask.noCache || key.sampled && !c.cfg.Sampled
 	saved := c.saved.Load()
 	if !solo {
-		e, fresh := c.lookup(ctx, &a.key, key.id)
+		e, fresh := c.lookup(ctx, a.key, key.id)
 		if fresh {
 			a.serve(Hit, e, "", nil)
 			return a, nil
@@ -309,7 +309,7 @@ func (c *Cache) evicted(ctx context.Context, entries int, bytes int64) {
 	c.report(ctx, Event{Kind: Evicted, Count: entries, Bytes: bytes})
 }
 
-func (c *Cache) broken(ctx context.Context, k *Key, err error) {
+func (c *Cache) broken(ctx context.Context, k Key, err error) {
 	e := k.event(Broken)
 	e.Err = err
 	c.report(ctx, e)

@@ -40,8 +40,9 @@ type entry struct {
 	ttl, grace time.Duration
 	tokens     int64
 	meta       []byte
-	chunks     []byte // as they are encoded
-	size       int    // of all chunks together
+	chunks     []byte    // as they are encoded
+	size       int       // of all chunks together
+	at         time.Time // when it was looked up
 }
 
 func (e *entry) age(now time.Time) time.Duration { return max(0, now.Sub(e.stored)) }

@@ -115,7 +115,7 @@ func (c *Cache) report(ctx context.Context, e Event) {
 }
 
 // event returns an event about the call with this key.
-func (k *Key) event(kind Kind) Event {
+func (k Key) event(kind Kind) Event {
 	return Event{Kind: kind, Scope: k.scope, Provider: k.call.Provider, Model: k.call.Model}
 }
 

@@ -160,7 +160,7 @@ func (c *Cache) save(ctx context.Context, f *flight) {
 	e := entry{stored: time.Now(), ttl: c.jitter(f.ttl), grace: f.grace, tokens: f.tokens, meta: f.meta}
 	value := encodeEntry(f.key.id, e, f.chunks)
 	if err := c.store.Set(ctx, f.key.id, value, e.ttl+e.grace); err != nil {
-		c.broken(ctx, &f.key, err)
+		c.broken(ctx, f.key, err)
 		return
 	}
 	c.saved.Add(1)
@@ -168,7 +168,7 @@ func (c *Cache) save(ctx context.Context, f *flight) {
 	skip := f.skip
 	f.mu.Unlock()
 	if skip != "" { // purged meanwhile
-		c.drop(ctx, &f.key, f.key.id)
+		c.drop(ctx, f.key, f.key.id)
 		return
 	}
 	ev := f.key.event(Stored)
@@ -176,7 +176,7 @@ func (c *Cache) save(ctx context.Context, f *flight) {
 	c.report(ctx, ev)
 	if c.cfg.Matcher != nil {
 		if err := c.cfg.Matcher.Learn(ctx, f.key.query()); err != nil {
-			c.broken(ctx, &f.key, err)
+			c.broken(ctx, f.key, err)
 		}
 	}
 }
@@ -185,7 +185,7 @@ func (c *Cache) save(ctx context.Context, f *flight) {
 // that was stored just now, or one that is near enough.
 func (c *Cache) found(ctx context.Context, f *flight, again bool) bool {
 	if again {
-		if e, fresh := c.lookup(ctx, &f.key, f.key.id); fresh {
+		if e, fresh := c.lookup(ctx, f.key, f.key.id); fresh {
 			f.adopt(e, "")
 			return true
 		}
@@ -195,13 +195,13 @@ func (c *Cache) found(ctx context.Context, f *flight, again bool) bool {
 	}
 	near, err := c.cfg.Matcher.Match(ctx, f.key.query())
 	if err != nil {
-		c.broken(ctx, &f.key, err)
+		c.broken(ctx, f.key, err)
 		return false
 	}
 	if near == "" || !sameScope(near, f.key.id) {
 		return false
 	}
-	e, fresh := c.lookup(ctx, &f.key, near)
+	e, fresh := c.lookup(ctx, f.key, near)
 	if fresh {
 		f.adopt(e, "semantic")
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,8 +68,16 @@ func (c *Cache) Handler(next http.Handler) http.Handler {
 
 // cacheable reports whether the cache has to do with a request.
 func cacheable(r *http.Request) bool {
-	return r.Method == http.MethodPost && isJSON(r.Header.Get("Content-Type")) &&
+	return r.Method == http.MethodPost && isJSON(first(r.Header["Content-Type"])) &&
 		r.Header["Content-Encoding"] == nil && r.Header["Upgrade"] == nil
+}
+
+// first is Header.Get for a name that is known to be canonical.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 // isJSON reports whether a media type is JSON (RFC 6839, section 3.1).
@@ -98,17 +107,27 @@ func (c *Cache) body(r *http.Request) ([]byte, bool) {
 	if r.ContentLength > limit {
 		return nil, false
 	}
-	size := r.ContentLength
-	if size < 0 {
-		size = 512
+	size := int64(512)
+	if r.ContentLength >= 0 {
+		size = r.ContentLength + 1 // one more to see the end
 	}
-	buf := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
-	_, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
-	if err != nil || int64(buf.Len()) > limit {
-		putBack(r, buf.Bytes(), err)
-		return nil, false
+	body := make([]byte, 0, size)
+	for int64(len(body)) <= limit {
+		if len(body) == cap(body) {
+			body = slices.Grow(body, len(body))
+		}
+		n, err := r.Body.Read(body[len(body):min(int64(cap(body)), limit+1)])
+		body = body[:len(body)+n]
+		switch {
+		case err == io.EOF: //nolint:errorlint // readers return it as it is
+			return body, true
+		case err != nil:
+			putBack(r, body, err)
+			return nil, false
+		}
 	}
-	return buf.Bytes(), true
+	putBack(r, body, nil)
+	return nil, false
 }
 
 // putBack makes the body of r begin with what was read of it, and go on with
@@ -130,10 +149,14 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // requestKey returns the key of a request.
 func (c *Cache) requestKey(r *http.Request, scope Scope, body []byte) (Key, error) {
-	extra := make([]string, 0, 16)
+	extra := make([]string, 0, 3+len(c.head.key))
 	extra = append(extra, r.Host, r.URL.RawPath, r.URL.RawQuery)
 	for _, name := range c.head.key {
-		extra = append(extra, strings.Join(r.Header[name], ", "))
+		values := r.Header[name]
+		if len(values) > 1 {
+			values = []string{strings.Join(values, ", ")} // means the same
+		}
+		extra = append(extra, first(values))
 	}
 	call := Call{Method: r.Method, Route: r.URL.Path, Params: body, Extra: extra, Header: r.Header}
 	return newKey(scope, call, func(name string) (provider, model string) {
@@ -171,7 +194,7 @@ func (c *Cache) answer(w http.ResponseWriter, r *http.Request, next http.Handler
 	} else {
 		meta.apply(h)
 	}
-	events := isEvents(h.Get("Content-Type"))
+	events := isEvents(first(h["Content-Type"]))
 	c.sign(h, a, events)
 	w.WriteHeader(meta.status)
 	if err := c.copy(w, a, events); err != nil {

@@ -11,7 +11,7 @@ import (
 
 // lookup returns what is stored under id for a call, and whether it is fresh.
 // An entry that can't be read is deleted; one that may not be used is nil.
-func (c *Cache) lookup(ctx context.Context, k *Key, id string) (*entry, bool) {
+func (c *Cache) lookup(ctx context.Context, k Key, id string) (*entry, bool) {
 	value, err := c.store.Get(ctx, id)
 	if err != nil {
 		c.broken(ctx, k, err)
@@ -29,6 +29,7 @@ func (c *Cache) lookup(ctx context.Context, k *Key, id string) (*entry, bool) {
 		return nil, false
 	}
 	now := time.Now()
+	e.at = now
 	switch left := e.left(now); {
 	case left > 0 && (k.ask.maxAge < 0 || e.age(now) <= k.ask.maxAge):
 		return &e, true
@@ -39,7 +40,7 @@ func (c *Cache) lookup(ctx context.Context, k *Key, id string) (*entry, bool) {
 	}
 }
 
-func (c *Cache) drop(ctx context.Context, k *Key, id string) {
+func (c *Cache) drop(ctx context.Context, k Key, id string) {
 	if _, err := c.store.Delete(ctx, id); err != nil {
 		c.broken(ctx, k, err)
 	}
@@ -154,7 +155,9 @@ func (c *Cache) failed(a *Answer, err error) error {
 	}
 	a.told = true
 	c.leave(a)
-	a.serve(Stale, stale, "stale-if-error", err)
+	served := *stale // others may be served the same
+	served.at = time.Now()
+	a.serve(Stale, &served, "stale-if-error", err)
 	return nil
 }
 
@@ -205,7 +208,7 @@ func (c *Cache) forget(f *flight) {
 }
 
 // query is what a Matcher goes by.
-func (k *Key) query() Query { return Query{Key: k.id, Scope: k.scope, Call: k.call} }
+func (k Key) query() Query { return Query{Key: k.id, Scope: k.scope, Call: k.call} }
 
 // A cutError is a failure whose text would be taken for the regular end of an
 // answer: providers that close the connection make an io.EOF of it.

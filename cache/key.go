@@ -41,7 +41,14 @@ type Call struct {
 
 // Key names one answer in one scope. Its zero value names nothing and is
 // refused by [Cache.Do].
-type Key struct {
+//
+// A Key refers to the Params, Extra and Header of its call, which must not
+// change as long as it is used. Two keys of one call are not equal in the sense
+// of ==; their strings are.
+type Key struct{ *keyed }
+
+// keyed is what a Key knows.
+type keyed struct {
 	id      string
 	scope   Scope
 	call    Call
@@ -71,23 +78,33 @@ func newKey(scope Scope, call Call, resolve func(name string) (provider, model s
 	if resolve != nil {
 		call.Provider, call.Model = resolve(k.json.modelName())
 	}
-	return Key{
+	return Key{&keyed{
 		id:      k.id(scope, call),
 		scope:   scope,
 		call:    call,
 		ask:     parseRequestControl(call.Header),
 		sampled: k.json.sampled,
-	}, nil
+	}}, nil
 }
 
 // String returns the key as stores see it: three parts of letters, digits, "-"
 // and "_", divided by dots. The first stands for the scope, the second for the
 // model, and the third for everything together. None of them shows what it was
 // made from.
-func (k Key) String() string { return k.id }
+func (k Key) String() string {
+	if k.keyed == nil {
+		return ""
+	}
+	return k.id
+}
 
 // Scope returns the scope of the key.
-func (k Key) Scope() Scope { return k.scope }
+func (k Key) Scope() Scope {
+	if k.keyed == nil {
+		return Scope{}
+	}
+	return k.scope
+}
 
 // Lengths of the parts of a key.
 const (
