@@ -145,9 +145,6 @@ func judgeResponse(status int, header http.Header, quota bool, caller string) Ou
 
 // byStatus is the table for a provider of whom nothing is known.
 func byStatus(status int, header http.Header, _ []byte) Outcome {
-	if status == 0 {
-		return failed("error_event")
-	}
 	return judgeResponse(status, header, status == http.StatusPaymentRequired, "caller")
 }
 

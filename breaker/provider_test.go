@@ -236,3 +236,28 @@ func TestBodiesOfTheTablesAreJSON(t *testing.T) {
 		}
 	}
 }
+
+// A provider that no table is known for is judged by the status alone.
+func TestUnknownProvider(t *testing.T) {
+	tests := []struct {
+		status int
+		want   breaker.Outcome
+	}{
+		{200, breaker.Outcome{}},
+		{400, callers},
+		{401, wrongKey},
+		{402, outOfMoney},
+		{429, limited},
+		{500, because(retriable, "server_error")},
+		{503, because(retriable, "overloaded")},
+	}
+	for _, tt := range tests {
+		t.Run(http.StatusText(tt.status), func(t *testing.T) {
+			seen := make(chan breaker.Event, 1)
+			client, _ := guard(t, breaker.Config{OnOutcome: note(seen)}, breaker.TransportConfig{Base: bodiless{tt.status}})
+			resp := get(t, t.Context(), client)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, tt.want, (<-seen).Outcome)
+		})
+	}
+}

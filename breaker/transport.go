@@ -21,7 +21,8 @@ type TransportConfig struct {
 	// errors are returned by RoundTrip.
 	Select func(*http.Request) (*Breaker, error)
 	// Provider judges responses with a status of 400 or more: [Anthropic],
-	// [OpenAI], or another. Nil judges by the status alone.
+	// [OpenAI], or another; it is given up to 64 KiB of the body. Nil judges by
+	// the status alone.
 	Provider Provider
 	// Base makes the requests. Nil means [http.DefaultTransport].
 	Base http.RoundTripper
