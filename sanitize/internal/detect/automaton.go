@@ -11,8 +11,8 @@ import (
 // shares it, so that the text is read once, however many rules there are.
 type automaton struct {
 	cells []cell
-	// outs[cell.out:] up to a negative entry are the slots that a literal which
-	// ends in that cell fills.
+	// outs holds, from the index of a cell on, what its literal does. Index 0 is
+	// no literal's.
 	outs []int32
 }
 
@@ -43,7 +43,7 @@ type edge struct {
 // newAutomaton packs the entries. Entries with the same text and openness are
 // merged by the caller.
 func newAutomaton(entries []entry) *automaton {
-	a := &automaton{outs: []int32{-1}}
+	a := &automaton{outs: []int32{0}}
 	nodes := []node{{}}
 	for _, e := range entries {
 		at := int32(0)
@@ -52,7 +52,6 @@ func newAutomaton(entries []entry) *automaton {
 		}
 		out := int32(len(a.outs)) //nolint:gosec // far below 2^31 literals
 		a.outs = append(a.outs, e.slots...)
-		a.outs = append(a.outs, -1)
 		if e.open {
 			nodes[at].part = out
 		} else {

@@ -19,10 +19,13 @@ type compiler struct {
 func (c *compiler) add(rule int32, p pattern) {
 	guarded := int32(-1)
 	if p.guard != nil {
-		guarded = c.slot(slot{rule: -1, guard: -1, first: true}, p.guard.literals)
+		guarded = c.slot(slot{rule: -1, guard: -1, first: true, last: true}, p.guard.literals)
 	}
 	for i, e := range p.elements {
 		s := slot{rule: rule, guard: -1, gap: uint8(e.gap), first: i == 0, last: i == len(p.elements)-1, bol: e.bol} //nolint:gosec // at most maxGap
+		if !s.last {
+			s.next = uint8(p.elements[i+1].gap) //nolint:gosec // at most maxGap
+		}
 		if s.last && p.guard != nil {
 			s.guard, s.within = guarded, uint8(p.guard.within) //nolint:gosec // at most maxGap
 		}
@@ -49,10 +52,7 @@ func (c *compiler) program() *program {
 	})
 	entries := make([]entry, 0, len(lits))
 	for _, l := range lits {
-		ids := c.words[l]
-		slices.Reverse(ids)
-		out := append([]int32{int32(min(countWords(l.text), maxPhrase))}, ids...) //nolint:gosec // at most maxPhrase
-		entries = append(entries, entry{text: l.text, open: l.open, slots: out})
+		entries = append(entries, entry{text: l.text, open: l.open, slots: c.out(l)})
 	}
 	p := &program{words: newAutomaton(entries), slots: c.slots}
 	single := map[string]int32{}
@@ -63,6 +63,19 @@ func (c *compiler) program() *program {
 	}
 	p.fuzzy = newFuzzy(single)
 	return p
+}
+
+// out lists how many words the literal has, how many slots it fills that go on
+// with a pattern, those, how many that begin one, and those.
+func (c *compiler) out(l literal) []int32 {
+	ids := c.words[l]
+	slices.Reverse(ids)
+	first := slices.DeleteFunc(slices.Clone(ids), func(id int32) bool { return !c.slots[id].first })
+	later := slices.DeleteFunc(ids, func(id int32) bool { return c.slots[id].first })
+	out := []int32{int32(min(countWords(l.text), maxPhrase)), int32(len(later))} //nolint:gosec // small
+	out = append(out, later...)
+	out = append(out, int32(len(first))) //nolint:gosec // at most all slots
+	return append(out, first...)
 }
 
 // find returns the outs of the whole literal s.

@@ -18,10 +18,11 @@ type slot struct {
 	rule   int32
 	guard  int32 // slot of the pattern's guard, -1 for none; set in the last slot
 	within uint8 // how near the guard must be
-	gap    uint8
+	gap    uint8 // words that may stand between the slot before and this one
+	next   uint8 // the gap of the slot after it
 	first  bool
 	last   bool
-	bol    bool
+	bol    bool // only as the first word of a line
 }
 
 // filled is what a scan remembers of a slot.
@@ -44,6 +45,7 @@ type matcher struct {
 	prog  *program
 	slot  []filled
 	older []filled // what was in the slot when an earlier word had filled it
+	until []uint32 // slot -> last word that may fill it, as the slot before it was filled
 	seen  []uint32 // rule -> word number at which the scan that found it began
 	index []int32  // rule -> its place in hits, if seen
 	hits  []hit
@@ -60,7 +62,7 @@ type matcher struct {
 const maxParts = 64
 
 func newMatcher(p *program, rules int) *matcher {
-	return &matcher{prog: p, slot: make([]filled, len(p.slots)), older: make([]filled, len(p.slots)), seen: make([]uint32, rules), index: make([]int32, rules), word: 1}
+	return &matcher{prog: p, slot: make([]filled, len(p.slots)), older: make([]filled, len(p.slots)), until: make([]uint32, len(p.slots)+1), seen: make([]uint32, rules), index: make([]int32, rules), word: 1}
 }
 
 // scan reads view once and leaves what it found in m.hits, at most one hit for
@@ -69,6 +71,7 @@ func (m *matcher) scan(view []byte) {
 	if m.word > 1<<30 {
 		clear(m.slot)
 		clear(m.older)
+		clear(m.until)
 		clear(m.seen)
 		m.word = 1
 	}
@@ -214,38 +217,58 @@ func (m *matcher) walk(view []byte, i int) bool {
 	return found
 }
 
-// fill visits the slots of a literal that stands in view[start:end].
+// fill visits the slots of a literal that stands in view[start:end]: first those
+// that go on with a pattern, then those that begin one.
 func (m *matcher) fill(out, start, end int32) {
 	outs := m.prog.words.outs[out:]
 	last := m.word + uint32(outs[0]) - 1 //nolint:gosec // words of a literal, 1 to maxPhrase
-	for _, id := range outs[1:] {
-		if id < 0 {
-			return
+	later := outs[2 : 2+outs[1]]
+	for _, id := range later {
+		if m.word <= m.until[id] {
+			m.goOn(id, last, end)
 		}
-		m.work++
+	}
+	first := outs[2+outs[1]:]
+	first = first[1 : 1+first[0]]
+	for _, id := range first {
 		s := &m.prog.slots[id]
 		if s.bol && !m.bol {
 			continue
 		}
-		f := filled{at: m.word, end: last, startWord: m.word, start: start}
-		if !s.first {
-			before := &m.slot[id-1]
-			if before.end >= m.word { // a longer literal that begins here, or isn't over yet
-				before = &m.older[id-1]
-			}
-			if before.end < m.from || m.word <= before.end || m.word-before.end-1 > uint32(s.gap) {
-				continue
-			}
-			f.startWord, f.start = before.startWord, before.start
-		}
-		if m.slot[id].at != m.word {
-			m.older[id] = m.slot[id]
-		}
-		m.slot[id] = f
-		if s.last {
-			m.accept(s, f, end)
+		m.put(id, s, filled{at: m.word, end: last, startWord: m.word, start: start}, end)
+	}
+	m.work += len(later) + len(first)
+}
+
+// goOn fills a slot if the slot before it was filled by words that are over and
+// not too far away.
+func (m *matcher) goOn(id int32, last uint32, end int32) {
+	s := &m.prog.slots[id]
+	if s.bol && !m.bol {
+		return
+	}
+	before := &m.slot[id-1]
+	if before.end >= m.word { // a longer literal that begins here, or isn't over yet
+		before = &m.older[id-1]
+	}
+	if before.end < m.from || m.word <= before.end || m.word-before.end-1 > uint32(s.gap) {
+		return
+	}
+	m.put(id, s, filled{at: m.word, end: last, startWord: before.startWord, start: before.start}, end)
+}
+
+func (m *matcher) put(id int32, s *slot, f filled, end int32) {
+	if s.last {
+		m.accept(s, f, end)
+		if s.rule >= 0 { // nothing follows; only a guard is looked at later
+			return
 		}
 	}
+	if m.slot[id].at != m.word {
+		m.older[id] = m.slot[id]
+	}
+	m.slot[id] = f
+	m.until[id+1] = f.end + 1 + uint32(s.next)
 }
 
 // accept records a complete pattern unless its guard stands before it. Of
