@@ -16,7 +16,7 @@ func ExampleWrite() {
 	fmt.Print(w.Body)
 	// Output:
 	// 500 application/problem+json
-	// {"status":500,"title":"Internal Server Error"}
+	// {"status":500,"title":"Internal Server Error","type":"about:blank"}
 }
 
 func ExampleDocument() {
@@ -28,7 +28,7 @@ func ExampleDocument() {
 	})
 	fmt.Print(w.Body)
 	// Output:
-	// {"detail":"There is no model of this name.","model":"gpt-0","status":404,"title":"Not Found"}
+	// {"detail":"There is no model of this name.","model":"gpt-0","status":404,"title":"Not Found","type":"about:blank"}
 }
 
 // overloaded is an error of a program's own that knows what clients may see.

@@ -20,6 +20,7 @@
 package problem
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -160,7 +161,7 @@ func (d *Document) render(requestID string) ([]byte, []string) {
 	if requestID == "" {
 		return d.prepared.body, d.prepared.length
 	}
-	id, _ := json.Marshal(requestID) // a string always encodes
+	id, _ := encode(requestID) // a string always encodes
 	whole := d.prepared.body
 	body := make([]byte, 0, len(whole)+len(id)+16)
 	body = append(body, whole[:len(whole)-len("}\n")]...)
@@ -185,7 +186,20 @@ func (d *Document) MarshalJSON() ([]byte, error) {
 		}
 	}
 	m["status"] = d.status()
-	return json.Marshal(m)
+	if d.Type == "" {
+		m["type"] = "about:blank"
+	}
+	return encode(m)
+}
+
+// encode encodes v without the escapes that protect HTML: the media type is
+// another, and nosniff keeps it so.
+func encode(v any) ([]byte, error) {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimRight(out.Bytes(), "\n"), err
 }
 
 // json encodes the document; members that can't be encoded are left out, since

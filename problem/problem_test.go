@@ -30,12 +30,12 @@ func TestWrite(t *testing.T) {
 		{"document", refused, 429, `{"type":"https://example.com/problems/quota","title":"Quota exceeded","status":429,"detail":"Try again in a minute.","instance":"/quota/7","violated-policies":["burst"]}`},
 		{"wrapped", fmt.Errorf("while waiting: %w", refused), 429, ""},
 		{"joined", errors.Join(io.EOF, refused), 429, ""},
-		{"unknown error says nothing", errors.New("password is hunter2"), 500, `{"title":"Internal Server Error","status":500}`},
-		{"status alone", &problem.Document{Status: 404}, 404, `{"title":"Not Found","status":404}`},
-		{"status that is no error", &problem.Document{Status: 200}, 500, `{"title":"Internal Server Error","status":500}`},
-		{"status without a name", &problem.Document{Status: 499}, 499, `{"title":"Error","status":499}`},
-		{"member that has no JSON", &problem.Document{Status: 400, Members: map[string]any{"f": func() {}}}, 400, `{"title":"Bad Request","status":400}`},
-		{"nil document", nilShower{}, 500, `{"title":"Internal Server Error","status":500}`},
+		{"unknown error says nothing", errors.New("password is hunter2"), 500, `{"type":"about:blank","title":"Internal Server Error","status":500}`},
+		{"status alone", &problem.Document{Status: 404}, 404, `{"type":"about:blank","title":"Not Found","status":404}`},
+		{"status that is no error", &problem.Document{Status: 200}, 500, `{"type":"about:blank","title":"Internal Server Error","status":500}`},
+		{"status without a name", &problem.Document{Status: 499}, 499, `{"type":"about:blank","title":"Error","status":499}`},
+		{"member that has no JSON", &problem.Document{Status: 400, Members: map[string]any{"f": func() {}}}, 400, `{"type":"about:blank","title":"Bad Request","status":400}`},
+		{"nil document", nilShower{}, 500, `{"type":"about:blank","title":"Internal Server Error","status":500}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -35,6 +35,8 @@ type config struct {
 	maxTokens         int
 	sanitize          sanitize.Mode
 	pricesFile        string
+	errorsWebhook     string
+	webhookSecret     string
 	publicMetrics     bool
 	shutdownTimeout   time.Duration
 
@@ -57,7 +59,7 @@ const usage = `generate answers prompts through AI providers, behind all of SPAR
 
 Every flag can be set as an environment variable: -cache-ttl as SPARK_CACHE_TTL.
 Only in the environment: SPARK_MASTER_KEYS (comma separated), ANTHROPIC_API_KEY,
-ANTHROPIC_BASE_URL, OPENAI_API_KEY, OPENAI_BASE_URL.
+ANTHROPIC_BASE_URL, OPENAI_API_KEY, OPENAI_BASE_URL, SPARK_WEBHOOK_SECRET.
 
 Flags:
 `
@@ -83,6 +85,7 @@ func parseConfig(args []string, getenv func(string) string, output io.Writer) (c
 	fs.IntVar(&c.maxTokens, "max-tokens", 4096, "most tokens of an answer, and what a request that names none gets")
 	fs.Var((*modeFlag)(&c.sanitize), "sanitize", "what is done about prompts that look like an injection: off, shadow, warn or block")
 	fs.StringVar(&c.pricesFile, "prices", "", "JSON `file` of prices in USD per million tokens: {\"claude\": [{\"Name\": \"claude-…\", \"Input\": 3, \"Output\": 15}]}")
+	fs.StringVar(&c.errorsWebhook, "errors-webhook", "", "`URL` that errors are reported to, signed with SPARK_WEBHOOK_SECRET")
 	fs.BoolVar(&c.publicMetrics, "public-metrics", false, "serve /api/metrics without a key")
 	fs.DurationVar(&c.shutdownTimeout, "shutdown-timeout", time.Minute, "time that running answers have to end after SIGTERM")
 	fs.StringVar(&c.claudeModel, "claude-model", "", "default model of claude")
@@ -108,6 +111,7 @@ func parseConfig(args []string, getenv func(string) string, output io.Writer) (c
 		c.local.Status = 529
 	}
 	c.masterKeys = split(getenv("SPARK_MASTER_KEYS"))
+	c.webhookSecret = getenv("SPARK_WEBHOOK_SECRET")
 	c.anthropicKey, c.anthropicURL = getenv("ANTHROPIC_API_KEY"), getenv("ANTHROPIC_BASE_URL")
 	c.openaiKey, c.openaiURL = getenv("OPENAI_API_KEY"), getenv("OPENAI_BASE_URL")
 	return c, c.check()

@@ -48,7 +48,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	if err := s.greet(ctx, stdout, listener.Addr().String()); err != nil {
+	addr := cfg.addr
+	if host, port, _ := net.SplitHostPort(addr); host == "" || port == "0" {
+		addr = listener.Addr().String()
+	}
+	if err := s.greet(ctx, stdout, addr); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	return s.serve(ctx, listener)
@@ -85,7 +89,7 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 	}
 	background, stop := context.WithCancel(base)
 	var workers sync.WaitGroup
-	for _, work := range []func(context.Context) error{s.cache.Run, s.auth.Run} {
+	for _, work := range []func(context.Context) error{s.cache.Run, s.auth.Run, s.errors.Run} {
 		workers.Go(func() {
 			if err := work(background); err != nil {
 				s.log.LogAttrs(background, slog.LevelError, "worker stopped", slog.Any("error", err))
@@ -105,7 +109,9 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 	cut(http.ErrServerClosed)
 	stop()
 	workers.Wait()
-	return err
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, s.errors.Flush(last))
 }
 
 func (s *server) shutdown(srv *http.Server, base context.Context, cut context.CancelCauseFunc) error {

@@ -9,6 +9,7 @@ import (
 	"github.com/sparkhttp/spark/auth"
 	"github.com/sparkhttp/spark/breaker"
 	"github.com/sparkhttp/spark/cache"
+	"github.com/sparkhttp/spark/errtrack"
 	"github.com/sparkhttp/spark/metrics"
 	"github.com/sparkhttp/spark/ratelimit"
 	"github.com/sparkhttp/spark/sanitize"
@@ -17,18 +18,20 @@ import (
 // observer hears of what the packages do, and counts and logs it. This is where
 // they meet: none of them knows of metrics.
 type observer struct {
-	log                                     *slog.Logger
+	log    *slog.Logger
+	errors errtrack.Tracker
+
 	refusedKeys, limited, prompts           *metrics.Counter
 	outcomes, changes, cached, cachedTokens *metrics.Counter
 	breakerOpen                             *metrics.Gauge
 }
 
-func newObserver(m *metrics.Metrics, log *slog.Logger, providers []string) *observer {
+func newObserver(m *metrics.Metrics, errors errtrack.Tracker, log *slog.Logger, providers []string) *observer {
 	kinds := []string{string(cache.Hit), string(cache.Miss), string(cache.Coalesced), string(cache.Stale), string(cache.Bypass),
 		string(cache.Stored), string(cache.Skipped), string(cache.Evicted), string(cache.Poisoned), string(cache.Purged), string(cache.Broken)}
 	provider := metrics.By("provider", providers...)
 	return &observer{
-		log: log,
+		log: log, errors: errors,
 		refusedKeys: m.Counter("spark_auth_refused_total", "Requests without a valid API key, by reason.",
 			metrics.By("reason", "no_key", "two_keys", "malformed", "unknown_key", "wrong_secret", "revoked", "disabled", "expired", "scope", "blocked", "unavailable")),
 		limited: m.Counter("spark_ratelimit_events_total", "Requests that a limit refused or would have refused, and failures of the limiter.",
@@ -49,10 +52,10 @@ func (o *observer) attempt(ctx context.Context, a auth.Attempt) {
 	}
 	o.refusedKeys.Inc(string(a.Refused))
 	level := slog.LevelInfo
-	if a.Err != nil || a.Exhausted {
+	if a.Refused == "unavailable" || a.Exhausted {
 		level = slog.LevelWarn
 	}
-	o.log.LogAttrs(ctx, level, "key refused", slog.String("reason", string(a.Refused)), slog.String("client", a.Client.String()), slog.Any("error", a.Err))
+	o.log.LogAttrs(ctx, level, "key refused", slog.String("reason", string(a.Refused)), slog.Any("client", a.Client), slog.Any("error", a.Err))
 }
 
 func (o *observer) limit(ctx context.Context, e ratelimit.Event) {
@@ -69,6 +72,11 @@ func (o *observer) prompt(ctx context.Context, e sanitize.TextEvent) {
 
 func (o *observer) call(ctx context.Context, e breaker.Event) {
 	o.outcomes.Inc(e.Breaker, e.Outcome.Verdict.String())
+	if e.Outcome.Verdict == breaker.Failure || e.Outcome.Severity != "" {
+		event := errtrack.Event{Err: e.Err, Provider: e.Breaker, Class: e.Outcome.Reason}
+		_ = event.Severity.UnmarshalText([]byte(e.Outcome.Severity)) // "high" and "critical" are severities
+		o.errors.Track(ctx, event)
+	}
 	level := slog.LevelInfo
 	if e.Outcome.Severity != "" {
 		level = slog.LevelError

@@ -12,6 +12,7 @@ import (
 	"github.com/sparkhttp/spark/auth"
 	"github.com/sparkhttp/spark/breaker"
 	"github.com/sparkhttp/spark/cache"
+	"github.com/sparkhttp/spark/errtrack"
 	"github.com/sparkhttp/spark/examples/generate/provider"
 	"github.com/sparkhttp/spark/headers"
 	"github.com/sparkhttp/spark/health"
@@ -47,18 +48,41 @@ type server struct {
 	failover  *breaker.Failover
 	providers map[string]provider.Provider
 	metrics   *metrics.Metrics
+	errors    *errtrack.Collector
 	headers   *headers.Headers
 	health    *health.Health
 }
 
 func newServer(cfg config, log *slog.Logger) (*server, error) {
 	s := &server{cfg: cfg, log: log, providers: map[string]provider.Provider{}}
-	for _, step := range []func() error{s.newMetrics, s.newGate, s.newGuards, s.newProviders, s.newCache, s.newHealth} {
+	for _, step := range []func() error{s.newErrors, s.newMetrics, s.newGate, s.newGuards, s.newProviders, s.newCache, s.newHealth} {
 		if err := step(); err != nil {
 			return nil, err
 		}
 	}
 	return s, s.metrics.Err()
+}
+
+// newErrors makes the error tracker, and has it hear of what is logged as an
+// error.
+func (s *server) newErrors() (err error) {
+	cfg := errtrack.Config{Logger: s.log, Describe: func(ctx context.Context, e *errtrack.Event) {
+		id, _ := auth.FromContext(ctx)
+		e.User = id.User
+		e.RequestID, _ = ctx.Value(requestIDKey{}).(string)
+	}}
+	if s.cfg.errorsWebhook != "" {
+		hook, err := errtrack.NewWebhook(errtrack.WebhookConfig{URL: s.cfg.errorsWebhook, Secret: []byte(s.cfg.webhookSecret), MinSeverity: errtrack.Medium})
+		if err != nil {
+			return err
+		}
+		cfg.Reporters = append(cfg.Reporters, hook)
+	}
+	s.errors, err = errtrack.New(cfg)
+	if err == nil {
+		s.log = slog.New(errtrack.NewSlogHandler(s.errors, s.log.Handler()))
+	}
+	return err
 }
 
 func (s *server) newMetrics() (err error) {
@@ -69,7 +93,13 @@ func (s *server) newMetrics() (err error) {
 	if s.metrics, err = metrics.New(metrics.Config{Providers: known, Logger: s.log}); err != nil {
 		return err
 	}
-	s.observe = newObserver(s.metrics, s.log, s.cfg.providers)
+	s.observe = newObserver(s.metrics, s.errors, s.log, s.cfg.providers)
+	s.metrics.GaugeFunc("spark_cache_entries", "Answers in the cache.", func() float64 { return float64(s.cache.Stats().Entries) })
+	s.metrics.GaugeFunc("spark_cache_bytes", "Memory that the answers in the cache take.", func() float64 { return float64(s.cache.Stats().Bytes) })
+	for severity := errtrack.Low; severity <= errtrack.Critical; severity++ {
+		s.metrics.CounterFunc("spark_errors_total", "Errors that were tracked, by severity.",
+			func() float64 { return float64(s.errors.Stats().BySeverity[severity]) }, metrics.By("severity", severity.String()))
+	}
 	return nil
 }
 
@@ -183,6 +213,8 @@ func (s *server) newHealth() (err error) {
 			health.Breakers(s.breakerStates, false),
 			health.Func("metrics:gather", s.metrics.Check),
 			health.Func("keys:store", s.checkStore),
+			{Name: "errors:reports", Run: s.checkErrors},
+			{Name: "cache:entries", Run: s.checkCache},
 			health.Memory(0.9),
 			health.Goroutines(100_000),
 		},
@@ -207,6 +239,30 @@ func (s *server) checkStore(ctx context.Context) error {
 	return nil
 }
 
+// checkErrors warns of reports that got lost and of errors that need somebody.
+func (s *server) checkErrors(context.Context) health.Result {
+	stats := s.errors.Stats()
+	r := health.Result{Status: health.Pass, Value: stats}
+	for _, g := range s.errors.Groups(errtrack.Query{MinSeverity: errtrack.Critical, Limit: 1}) {
+		if g.LastMinute > 0 {
+			r.Status, r.Output = health.Warn, "critical: "+g.Title
+		}
+	}
+	if stats.Dropped > 0 || stats.Failed > 0 {
+		r.Status, r.Output = health.Warn, "reports were lost"
+	}
+	return r
+}
+
+func (s *server) checkCache(context.Context) health.Result {
+	stats := s.cache.Stats()
+	r := health.Result{Status: health.Pass, Value: stats.Entries}
+	if stats.Errors > 0 {
+		r.Status, r.Output = health.Warn, "the cache's store failed"
+	}
+	return r
+}
+
 // handler composes the chain. From outside in: a name for the request, metrics
 // around everything so that refusals count, the headers that are on every
 // response; then, where a key is needed, who it is before anything is read or
@@ -217,11 +273,12 @@ func (s *server) handler() http.Handler {
 	mux.Handle("POST /api/spark/generate", private(s.prompts.Handler(http.HandlerFunc(s.generate))))
 	mux.Handle("POST /api/export", private(s.exports.Handler(http.HandlerFunc(export))))
 	mux.Handle("GET /api/metrics", s.metricsHandler(private))
+	mux.Handle("GET /api/errors", private(s.auth.RequireScopes("operator")(s.errors.Page())))
 	mux.Handle("GET /api/spark/health", s.auth.Optional(s.health.Details()))
 	mux.Handle("GET /livez", s.health.Live())
 	mux.Handle("GET /readyz", s.health.Ready())
 	mux.Handle("GET /startupz", s.health.Startup())
-	return requestID(s.metrics.Handler(s.headers.Handler(notFound(mux))))
+	return requestID(s.metrics.Handler(s.errors.Handler(s.headers.Handler(notFound(mux)))))
 }
 
 func (s *server) metricsHandler(private func(http.Handler) http.Handler) http.Handler {
@@ -268,7 +325,7 @@ func (s *server) issue(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key, _, err := manager.Create(ctx, auth.KeyInfo{Owner: "demo", Name: "printed at start"})
+	key, _, err := manager.Create(ctx, auth.KeyInfo{Owner: "demo", Name: "printed at start", Scopes: []string{"operator"}})
 	if err != nil {
 		return "", fmt.Errorf("issuing a key: %w", err)
 	}

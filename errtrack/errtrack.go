@@ -1,0 +1,269 @@
+// Package errtrack groups the errors of a service, judges how bad they are, and
+// tells others about them without ever getting in the way.
+//
+// Each error has a fingerprint (see [Fingerprint]) that stays the same from
+// build to build: neither line numbers, nor paths, nor the names, ids and
+// numbers in its message count. Errors of one fingerprint are one group, which
+// counts them, knows since when, how often and for how many users they occur,
+// and keeps a few samples. Of a storm, the first of a group are reported and the
+// rest is counted and reported as a number.
+//
+//	tracker, err := errtrack.New(errtrack.Config{Reporters: []errtrack.Reporter{webhook}})
+//	if err != nil {
+//		return err
+//	}
+//	go tracker.Run(ctx)
+//	server.Handler = tracker.Handler(mux)                              // panics, 5xx and broken streams
+//	mux.Handle("GET /errors", onlyOperators(tracker.Page()))           // for people and scripts
+//	tracker.Track(ctx, errtrack.Event{Err: err, Provider: "claude"})   // anything else
+//
+// What is kept of an error is its type and its message without the variable
+// parts, which is where prompts, keys and names would be. Nothing of a request
+// is kept but its method, route, status and ids. Memory is bounded by
+// [Config].MaxGroups times what a group may keep, about 20 KiB with the
+// defaults and much less as a rule.
+//
+// It is no log and no store: what it knows is gone when the process ends.
+package errtrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// Tracker takes errors. [Collector] is the one of this package; programs whose
+// packages depend on the interface can put another in its place.
+type Tracker interface {
+	// Track notes e. It does not block, and it keeps nothing that the caller
+	// may change.
+	Track(ctx context.Context, e Event)
+	// Flush waits until all that was noted has been delivered, or ctx ends.
+	Flush(ctx context.Context) error
+}
+
+// Event is an error and what is known of it. Err or Message is required, all
+// else is optional.
+type Event struct {
+	Err     error
+	Message string // what happened, if there is no Err
+	// Severity is how bad it is. 0 leaves that to the rules.
+	Severity Severity
+	// Fingerprint groups the event by these parts in place of what
+	// [Fingerprint] finds; "{{ default }}" stands for that.
+	Fingerprint []string
+	// Panic marks a panic. Err or Message is its value.
+	Panic bool
+	// Stack is where it happened, as from [runtime.Callers]. If it is empty and
+	// Err has a method StackTrace() []uintptr, that is taken.
+	Stack []uintptr
+
+	// Provider and Class group the errors of a provider: "claude", "overloaded".
+	Provider, Class string
+	Model           string
+	// Method, Route and Status are those of the request, Route as a pattern.
+	Method, Route string
+	Status        int
+	// User is counted as a hash; it is neither kept nor reported.
+	User      string
+	RequestID string
+	TraceID   string
+	// SessionURL is the recording of the user's session; see [SessionURL].
+	SessionURL string
+	// Tags are sent along as they are: nothing secret belongs here.
+	Tags map[string]string
+}
+
+// Config says how errors are grouped, judged and reported. Its zero value
+// groups and judges by the defaults, and reports to nobody.
+type Config struct {
+	// Release names what is running; empty means the revision or version in the
+	// build information.
+	Release string
+	// Describe completes an event from the context and the error, before it is
+	// grouped: request id, user, provider, class. Optional.
+	Describe func(ctx context.Context, e *Event)
+	// Rules judge events before the standard rules do; the first that matches
+	// counts. Optional.
+	Rules []Rule
+	// EscalateAt is the number of events within a minute from which a group is
+	// one step more severe than its events. 0 means 60; negative means never.
+	EscalateAt int
+	// InApp reports whether a function, as "example.com/app/orders.(*Book).Add",
+	// is the program's own. Nil means all but those of the standard library, of
+	// this module and of modules named in the build information.
+	InApp func(function string) bool
+
+	// MaxGroups is how many groups are kept; the one that was seen longest ago
+	// goes first. 0 means 1000.
+	MaxGroups int
+	// MaxSamples is how many events a group keeps, the latest. 0 means 3.
+	MaxSamples int
+	// MaxMessage is how many bytes of a message are kept. 0 means 500.
+	MaxMessage int
+	// MaxUsers is how many users of a group are told apart; more count as this
+	// many. 0 means 256.
+	MaxUsers int
+	// InsecureMessages keeps messages as they are, with all that is in them.
+	InsecureMessages bool
+
+	// Reporters are told of events while [Collector.Run] runs. Optional.
+	Reporters []Reporter
+	// FirstN is how many events of a group are reported one by one within
+	// SummaryEvery; the others are counted, and reported as one number at its
+	// end. 0 means 5.
+	FirstN int
+	// SummaryEvery is how often the counts are reported. 0 means a minute.
+	SummaryEvery time.Duration
+	// Queue is how many reports each Reporter may be behind; those above are
+	// dropped, and counted. 0 means 1000.
+	Queue int
+	// ReportTimeout is how long one attempt to deliver may take. 0 means 10 s.
+	ReportTimeout time.Duration
+	// RetryFor is how long the delivery of a report is tried again. 0 means
+	// 10 minutes.
+	RetryFor time.Duration
+
+	// ErrorHandler answers a request whose handler panicked. Nil means
+	// problem.Write.
+	ErrorHandler func(http.ResponseWriter, *http.Request, error)
+	// OnEvent is told of each event as it was grouped and judged, with no lock
+	// held, on the goroutine of the caller. Optional.
+	OnEvent func(ctx context.Context, group string, severity Severity)
+	// Logger is told of reports that could not be delivered. Nil means
+	// [slog.Default].
+	Logger *slog.Logger
+}
+
+// Collector is the [Tracker] of this package. It is safe for concurrent use.
+type Collector struct {
+	cfg      Config
+	seed     maphash.Seed
+	app      app
+	couriers []*courier
+
+	mu      sync.Mutex
+	groups  map[string]*group
+	newest  *group // list of groups by when they were last seen
+	oldest  *group
+	totals  [Critical + 1]uint64
+	evicted uint64
+}
+
+// New returns a Collector for cfg.
+func New(cfg Config) (*Collector, error) {
+	for _, n := range []struct {
+		name  string
+		value *int
+		usual int
+	}{
+		{"MaxGroups", &cfg.MaxGroups, 1000}, {"MaxSamples", &cfg.MaxSamples, 3}, {"MaxMessage", &cfg.MaxMessage, 500},
+		{"MaxUsers", &cfg.MaxUsers, 256}, {"FirstN", &cfg.FirstN, 5}, {"Queue", &cfg.Queue, 1000},
+	} {
+		if *n.value < 0 {
+			return nil, fmt.Errorf("errtrack: %s is %d, want at least 0", n.name, *n.value)
+		}
+		if *n.value == 0 {
+			*n.value = n.usual
+		}
+	}
+	for _, d := range []struct {
+		name  string
+		value *time.Duration
+		usual time.Duration
+	}{{"SummaryEvery", &cfg.SummaryEvery, time.Minute}, {"ReportTimeout", &cfg.ReportTimeout, 10 * time.Second}, {"RetryFor", &cfg.RetryFor, 10 * time.Minute}} {
+		if *d.value < 0 {
+			return nil, fmt.Errorf("errtrack: %s is %v, want at least 0", d.name, *d.value)
+		}
+		if *d.value == 0 {
+			*d.value = d.usual
+		}
+	}
+	if cfg.EscalateAt == 0 {
+		cfg.EscalateAt = 60
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	c := &Collector{cfg: cfg, seed: maphash.MakeSeed(), groups: map[string]*group{}}
+	if err := c.checkRules(); err != nil {
+		return nil, err
+	}
+	c.app, c.cfg.Release = readBuild(cfg)
+	for i, r := range cfg.Reporters {
+		if r == nil {
+			return nil, fmt.Errorf("errtrack: Reporters[%d] is nil", i)
+		}
+		c.couriers = append(c.couriers, newCourier(r, &c.cfg))
+	}
+	return c, nil
+}
+
+func readBuild(cfg Config) (app, string) {
+	a := app{custom: cfg.InApp}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return a, cfg.Release
+	}
+	for _, dep := range info.Deps {
+		a.foreign = append(a.foreign, dep.Path)
+	}
+	if cfg.Release == "" {
+		cfg.Release = info.Main.Version
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				cfg.Release = s.Value
+			}
+		}
+	}
+	return a, cfg.Release
+}
+
+// Track implements [Tracker]. A client that went away and a server that stops
+// are no errors: events whose Err is [context.Canceled] or
+// [http.ErrServerClosed] are passed over, as is a nil Err without a Message. Of
+// the events of one request behind [Collector.Handler], the first one counts.
+func (c *Collector) Track(ctx context.Context, e Event) {
+	if e.Err == nil && e.Message == "" || errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, http.ErrServerClosed) {
+		return
+	}
+	if s, ok := ctx.Value(scopeKey{}).(*scope); ok && !s.claim(&e) {
+		return
+	}
+	if c.cfg.Describe != nil {
+		c.cfg.Describe(ctx, &e)
+	}
+	c.track(ctx, e)
+}
+
+func (c *Collector) track(ctx context.Context, e Event) {
+	if len(e.Stack) == 0 {
+		e.Stack = stackOf(e.Err)
+	}
+	id, title := c.app.fingerprint(&e)
+	now := time.Now()
+	s := c.sample(&e, c.severity(&e), now)
+
+	c.mu.Lock()
+	g := c.groupLocked(id, title, now)
+	due, escalated := c.countLocked(g, &e, &s, now)
+	c.totals[s.Severity]++
+	var report Report
+	if due {
+		report = Report{Release: c.cfg.Release, Group: g.view(now), Sample: s, Escalated: escalated}
+	}
+	c.mu.Unlock()
+
+	if c.cfg.OnEvent != nil {
+		c.cfg.OnEvent(ctx, id, s.Severity)
+	}
+	if due {
+		c.post(report)
+	}
+}
