@@ -36,10 +36,26 @@ func keyring(tb testing.TB, n int, peppers ...auth.Pepper) (auth.Store, []*http.
 	return store, requests
 }
 
-func requestWith(key auth.Key) *http.Request {
+func requestWith(key auth.Key) *http.Request { return requestWithText(key.Reveal()) }
+
+func requestWithText(key string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	r.Header.Set("Authorization", "Bearer "+key.Reveal())
+	r.Header.Set("Authorization", "Bearer "+key)
 	return r
+}
+
+// A valid key costs no allocation; in the middleware two: one for the context
+// with the identity, one for the request that carries it.
+func TestAllocations(t *testing.T) {
+	if !allocsCounted {
+		return
+	}
+	store, requests := keyring(t, 1)
+	gate, err := auth.New(auth.Config{Store: store})
+	require.NoError(t, err)
+	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = gate.Authenticate(requests[0]) }))
+	h, w := gate.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), nothing{make(http.Header)}
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { h.ServeHTTP(w, requests[0]) }), 2.0)
 }
 
 func BenchmarkAuthenticate(b *testing.B) {
