@@ -108,7 +108,11 @@ func (e *Error) SetHeader(h http.Header) {
 }
 
 func (e *Error) setRetryAfter(h http.Header) {
-	if e.RetryAfter > 0 {
+	switch {
+	case e.RetryAfter <= 0:
+	case e.m == nil: // made by somebody else
+		h[headerRetry] = []string{strconv.FormatInt(e.RetryAfter, 10)}
+	default:
 		v := e.m.retries.get(e.RetryAfter, 0)
 		if v == nil {
 			v = e.m.retries.put(e.RetryAfter, 0, strconv.FormatInt(e.RetryAfter, 10))
