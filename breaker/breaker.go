@@ -266,8 +266,14 @@ func (cfg *Config) validate() error {
 		name  string
 		value time.Duration
 	}{
-		{"Window", cfg.Window}, {"SlowCall", cfg.SlowCall}, {"SlowFirstToken", cfg.SlowFirstToken}, {"SlowGap", cfg.SlowGap},
-		{"OpenTime", cfg.OpenTime}, {"MaxOpenTime", cfg.MaxOpenTime}, {"ProbeLease", cfg.ProbeLease}, {"CooldownTime", cfg.CooldownTime},
+		{"Window", cfg.Window},
+		{"SlowCall", cfg.SlowCall},
+		{"SlowFirstToken", cfg.SlowFirstToken},
+		{"SlowGap", cfg.SlowGap},
+		{"OpenTime", cfg.OpenTime},
+		{"MaxOpenTime", cfg.MaxOpenTime},
+		{"ProbeLease", cfg.ProbeLease},
+		{"CooldownTime", cfg.CooldownTime},
 	} {
 		if f.value < 0 {
 			return fmt.Errorf("breaker: %s is %v, want at least 0", f.name, f.value)

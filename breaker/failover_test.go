@@ -205,13 +205,21 @@ func TestRetryDelays(t *testing.T) {
 		min, max []time.Duration // of the waits before the attempts
 	}{
 		{"full jitter", errDown, []time.Duration{0, 0, 0}, []time.Duration{500 * time.Millisecond, time.Second, 1500 * time.Millisecond}},
-		{"as asked", anthropic(503, header("Retry-After-Ms", "1200", "Retry-After", "2")),
+		{
+			"as asked", anthropic(503, header("Retry-After-Ms", "1200", "Retry-After", "2")),
 			[]time.Duration{1200 * time.Millisecond, 1200 * time.Millisecond, 1200 * time.Millisecond},
-			[]time.Duration{1700 * time.Millisecond, 1700 * time.Millisecond, 1700 * time.Millisecond}},
-		{"rate limit, with nobody else to ask", anthropic(429, header("Retry-After", "1")),
-			[]time.Duration{time.Second, time.Second, time.Second}, []time.Duration{1500 * time.Millisecond, 1500 * time.Millisecond, 1500 * time.Millisecond}},
-		{"rate limit without a time", anthropic(429, nil),
-			[]time.Duration{1200 * time.Millisecond, 1200 * time.Millisecond, 1200 * time.Millisecond}, []time.Duration{1700 * time.Millisecond, 1700 * time.Millisecond, 1700 * time.Millisecond}},
+			[]time.Duration{1700 * time.Millisecond, 1700 * time.Millisecond, 1700 * time.Millisecond},
+		},
+		{
+			"rate limit, with nobody else to ask", anthropic(429, header("Retry-After", "1")),
+			[]time.Duration{time.Second, time.Second, time.Second},
+			[]time.Duration{1500 * time.Millisecond, 1500 * time.Millisecond, 1500 * time.Millisecond},
+		},
+		{
+			"rate limit without a time", anthropic(429, nil),
+			[]time.Duration{1200 * time.Millisecond, 1200 * time.Millisecond, 1200 * time.Millisecond},
+			[]time.Duration{1700 * time.Millisecond, 1700 * time.Millisecond, 1700 * time.Millisecond},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

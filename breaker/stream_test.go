@@ -181,8 +181,11 @@ func TestGivenUp(t *testing.T) {
 		{"having waited long", stream(hang), func(r *http.Response) { go readAll(r) }, 31 * time.Second, "hang"},
 		{"without having waited", stream(hang), func(r *http.Response) { _, _ = io.ReadFull(r.Body, make([]byte, 9)) }, time.Hour, "client_gone"},
 		{"after the last event", stream(whole), func(r *http.Response) { _, _ = io.ReadFull(r.Body, make([]byte, len(messages+messagesEnd))) }, time.Hour, ""},
-		{"all of a known length", pipe{status: 200, length: 4, serve: func(_ context.Context, w *io.PipeWriter) { _, _ = io.WriteString(w, "text") }},
-			func(r *http.Response) { _, _ = io.ReadFull(r.Body, make([]byte, 4)) }, time.Hour, ""},
+		{
+			"all of a known length",
+			pipe{status: 200, length: 4, serve: func(_ context.Context, w *io.PipeWriter) { _, _ = io.WriteString(w, "text") }},
+			func(r *http.Response) { _, _ = io.ReadFull(r.Body, make([]byte, 4)) }, time.Hour, "",
+		},
 	}
 	for _, tt := range tests {
 		for _, how := range []string{"close", "cancel"} {
