@@ -272,7 +272,7 @@ func adds(gap []byte) bool {
 	sign := false
 	for _, c := range gap {
 		switch c {
-		case '+', '.', '&', '|', ',', '\\':
+		case '+', '.', '&', '|', '~':
 			sign = true
 		case ' ', '\n':
 		default:

@@ -4,11 +4,14 @@ package shadow
 // is written so. It returns the end of the token, or from if the token is none.
 func (s *scanner) leetWord(from int) int {
 	buf := s.buf
+	if from < s.leetDone || from > 0 && leetOf[buf[from-1]] != 0 {
+		return from
+	}
 	letters, others := 0, 0
 	end, h := from, uint32(0)
 	var before uint32 // the hash without trailing signs
 	tail := from
-	for end < len(buf) {
+	for end < len(buf) && end <= from+24 {
 		c := leetOf[buf[end]]
 		if c == 0 {
 			break
@@ -25,6 +28,7 @@ func (s *scanner) leetWord(from int) int {
 			before, tail = h, end
 		}
 	}
+	s.leetDone = end
 	if letters == 0 || others == 0 || end-from > 24 || letters+others < fewest {
 		return from
 	}

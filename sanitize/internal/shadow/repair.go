@@ -27,8 +27,10 @@ type scanner struct {
 	v    *view
 	t    *Text
 
-	leet         int // words with leetspeak undone
-	leetLike     int // words that may be leetspeak
+	veiled       bool // the text has characters that veil words
+	leet         int  // words with leetspeak undone
+	leetLike     int  // words that may be leetspeak
+	leetDone     int  // up to here no token is leetspeak
 	prev, before piece
 	chain        chain
 	solo         span // a stretch of single letters, from the first to the last
@@ -100,6 +102,7 @@ func (t *Text) repair(v *view) {
 		s.lex = words()
 	}
 	s.t, s.v = t, v
+	s.veiled = t.signals.Invisible+t.signals.Styled+t.signals.Mixed+t.signals.Marks > 0
 	for range 2 {
 		s.read()
 		if s.leet >= 2 && s.leetLike > s.leet {
@@ -152,6 +155,7 @@ func (t *Text) take(v *view, cuts []span) {
 // read goes through the words of the view once.
 func (s *scanner) read() {
 	s.buf, s.cuts, s.leet, s.leetLike = s.v.buf, s.cuts[:0], 0, 0
+	s.leetDone = 0
 	s.prev, s.before, s.chain, s.solos, s.soloLetters, s.f = piece{}, piece{}, chain{}, 0, 0, findings{}
 	buf := s.buf
 	token := 0 // start of the run of characters that encodings are made of
@@ -246,7 +250,7 @@ func (s *scanner) word(i int) int {
 func (s *scanner) piece(p piece, marked bool) {
 	if p.size >= fewest {
 		p.worth = s.lex.plain.get(p.hash)
-		if p.worth == 2 && marked {
+		if p.worth == 2 && (marked || s.veiled && s.v.origin(p.to)-s.v.origin(p.from) != p.to-p.from) {
 			s.t.signals.Disguised++
 		}
 		if p.size >= 4 && p.worth == 0 {
@@ -442,7 +446,7 @@ func (s *scanner) endSolo() {
 	begin, _ := s.gap(at.from, at.to)
 	first := s.buf[begin]
 	for from, to := s.gap(at.from, at.to); from < at.to; from, to = s.gap(to, at.to) {
-		narrow = min(narrow, s.v.origin(to)-s.v.origin(from))
+		narrow = min(narrow, s.width(from, to))
 		if blank(s.buf[from:to]) {
 			spaces++
 		}
@@ -455,7 +459,7 @@ func (s *scanner) endSolo() {
 		return // a formula, a path
 	}
 	for from, to := s.gap(at.from, at.to); from < at.to; from, to = s.gap(to, at.to) {
-		wide := s.v.origin(to)-s.v.origin(from) > narrow
+		wide := s.width(from, to) > narrow
 		if wide || blank(s.buf[from:to]) && spaces < count {
 			s.buf[from] = ' '
 			from++
@@ -465,6 +469,14 @@ func (s *scanner) endSolo() {
 		}
 	}
 	s.t.signals.Spaced++
+}
+
+// width is how wide a gap is: in the source if it is white space, of which the view keeps one.
+func (s *scanner) width(from, to int) int {
+	if to-from == 1 && s.buf[from] <= ' ' {
+		return s.v.origin(to) - s.v.origin(from)
+	}
+	return to - from
 }
 
 // gap returns the next stretch of bytes before end that are no letters or digits.
