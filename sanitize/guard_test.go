@@ -291,10 +291,10 @@ func TestGuardReadsWhatABodyLimitHasRead(t *testing.T) {
 func TestGuardRefusesBodies(t *testing.T) {
 	g := newGuard(t, sanitize.GuardConfig{Fields: []string{"/prompt"}})
 	for body, status := range map[string]int{
-		`{"prompt":"a"`:                             400,
-		`{"prompt":"a"} {"prompt":"BLOCK"}`:         400,
-		`{"prompt":"a","prompt":"BLOCK"}`:           422,
-		strings.Repeat("[", 70):                     422,
+		`{"prompt":"a"`:                              400,
+		`{"prompt":"a"} {"prompt":"BLOCK"}`:          400,
+		`{"prompt":"a","prompt":"BLOCK"}`:            422,
+		strings.Repeat("[", 70):                      422,
 		`{"x":"` + strings.Repeat("x", 2<<20) + `"}`: 413,
 	} {
 		e := send(t, g.Handler, post(body))
