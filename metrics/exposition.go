@@ -76,7 +76,7 @@ func (m *Metrics) gatherWhatWorks() ([]*dto.MetricFamily, error) {
 func wantsJSON(accept []string) bool {
 	var best float64
 	json := false
-	for _, part := range strings.Split(strings.Join(accept, ","), ",") {
+	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
 		media, params, _ := strings.Cut(part, ";")
 		isJSON := false
 		switch strings.ToLower(strings.TrimSpace(media)) {
@@ -96,7 +96,7 @@ func wantsJSON(accept []string) bool {
 // weight returns the q of the parameters of a media range, 1 if there is none,
 // 0 if it is none that RFC 9110, section 12.4.2, allows.
 func weight(params string) float64 {
-	for _, p := range strings.Split(params, ";") {
+	for p := range strings.SplitSeq(params, ";") {
 		name, value, _ := strings.Cut(strings.TrimSpace(p), "=")
 		if strings.EqualFold(name, "q") {
 			q, err := strconv.ParseFloat(value, 64)

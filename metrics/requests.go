@@ -54,7 +54,8 @@ func (f failure) label(status int) string {
 // http_request_method, http_route, http_response_status_code and error_type:
 //
 //   - http_server_request_duration_seconds
-//   - http_server_time_to_first_byte_seconds
+//   - http_server_time_to_first_byte_seconds, of responses that are streams of
+//     server-sent events: that of others says no more than their duration
 //   - http_server_request_body_size_bytes
 //   - http_server_response_body_size_bytes
 //
@@ -103,9 +104,6 @@ func (e *watcher) ResponseEnded(w *response.Writer, end response.End) {
 func (e *watcher) ended(w *response.Writer, end response.End, size int64) {
 	took := w.Elapsed()
 	e.active.Add(-1)
-	if w.Streaming() {
-		e.q.streams.Add(-1)
-	}
 	r := w.Request()
 	status, why := verdict(w, end)
 	s := e.q.series(e.q.route(r), seriesID{e.method, status, why})
@@ -114,8 +112,10 @@ func (e *watcher) ended(w *response.Writer, end response.End, size int64) {
 	} else {
 		s.duration.observe(took.Seconds())
 	}
-	if first, ok := w.FirstByte(); ok {
-		s.firstByte.observe(first.Seconds())
+	if w.Streaming() {
+		e.q.streams.Add(-1)
+		first, _ := w.FirstByte()
+		e.q.firstByte(s).observe(first.Seconds())
 	}
 	s.requestSize.observe(float64(size))
 	s.responseSize.observe(float64(w.Bytes()))
@@ -213,7 +213,9 @@ type seriesID struct {
 // series is what is measured for one combination of labels.
 type series struct {
 	seriesID
-	duration, firstByte, requestSize, responseSize *histogram
+	duration, requestSize, responseSize *histogram
+
+	firstByte atomic.Pointer[histogram] // nil as long as there was no stream
 }
 
 // lateSeries is how many series are kept for requests that came after the cap
@@ -244,7 +246,7 @@ func newRequests(m *Metrics) (*requests, error) {
 		activeDesc:      desc("http_server_active_requests", "Requests being served.", by[0]),
 		streamsDesc:     desc("http_server_open_streams", "Responses of server-sent events being sent."),
 		durationDesc:    desc("http_server_request_duration_seconds", "Time to serve a request, to the end of its response.", by...),
-		firstByteDesc:   desc("http_server_time_to_first_byte_seconds", "Time until the header of a response was sent.", by...),
+		firstByteDesc:   desc("http_server_time_to_first_byte_seconds", "Time until the header of a stream of server-sent events was sent.", by...),
 		requestSizeDesc: desc("http_server_request_body_size_bytes", "Size of the body of a request.", by...),
 		responseDesc:    desc("http_server_response_body_size_bytes", "Size of the body of a response.", by...),
 	}
@@ -352,13 +354,21 @@ func (q *requests) newSeriesLocked(rt *route, id seriesID) *series {
 	s := &series{
 		seriesID:     id,
 		duration:     newHistogram(q.seconds, q.durationDesc, values),
-		firstByte:    newHistogram(q.seconds, q.firstByteDesc, values),
 		requestSize:  newHistogram(q.bytes, q.requestSizeDesc, values),
 		responseSize: newHistogram(q.bytes, q.responseDesc, values),
 	}
 	sets := append([]*series{s}, *rt.sets.Load()...)
 	rt.sets.Store(&sets)
 	return s
+}
+
+// firstByte returns the histogram of streams, which not all series have.
+func (q *requests) firstByte(s *series) *histogram {
+	if h := s.firstByte.Load(); h != nil {
+		return h
+	}
+	s.firstByte.CompareAndSwap(nil, newHistogram(q.seconds, q.firstByteDesc, s.duration.values))
+	return s.firstByte.Load()
 }
 
 // all returns the routes there are.
@@ -386,7 +396,10 @@ func (q *requests) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(q.streamsDesc, prometheus.GaugeValue, float64(q.streams.Load()))
 	for _, rt := range q.all() {
 		for _, s := range *rt.sets.Load() {
-			for _, h := range []*histogram{s.duration, s.firstByte, s.requestSize, s.responseSize} {
+			s.duration.send(ch)
+			s.requestSize.send(ch)
+			s.responseSize.send(ch)
+			if h := s.firstByte.Load(); h != nil {
 				h.send(ch)
 			}
 		}
