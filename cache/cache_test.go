@@ -60,6 +60,30 @@ func read(a *cache.Answer) (string, error) {
 	return strings.Join(text, "|"), a.Close()
 }
 
+// eventLog collects events from all goroutines.
+type eventLog struct {
+	mu   sync.Mutex
+	list []cache.Event
+}
+
+func (l *eventLog) add(_ context.Context, e cache.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, e)
+}
+
+// of returns the events of a kind.
+func (l *eventLog) of(kind cache.Kind) (found []cache.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.list {
+		if e.Kind == kind {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
 // ask is Do and read.
 func ask(t testing.TB, c *cache.Cache, k cache.Key, fill cache.Fill) (string, cache.Kind) {
 	t.Helper()

@@ -46,7 +46,7 @@ type Memory struct {
 // entryOverhead is what an entry takes beside its value and key: the item, its
 // place in the map, in the list by use and in the queue by expiry. It is
 // measured by TestMemoryBytesAreReal.
-const entryOverhead = 290
+const entryOverhead = 250
 
 // NewMemory returns an empty store.
 func NewMemory(cfg MemoryConfig) (*Memory, error) {
@@ -189,9 +189,15 @@ func (m *Memory) makeRoomLocked(size int64) (count int, bytes int64) {
 			oldest = item
 			return false
 		})
-		if oldest == nil { // all that is left has expired this very moment
-			m.items.DeleteExpired()
-			return count, bytes
+		if oldest == nil { // what is left has expired this very moment
+			n, size := m.sweepLocked(time.Now())
+			count, bytes = count+n, bytes+size
+			if m.lenLocked() == 0 {
+				bytes += m.bytes
+				m.bytes = 0
+				clear(m.expiring)
+			}
+			continue
 		}
 		m.items.Delete(oldest.Key())
 		m.bookLocked(oldest, -1)
