@@ -2,12 +2,62 @@ package detect
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
+	"sync"
 )
 
 // maxPhrase bounds the words of one literal.
 const maxPhrase = 40
+
+// library is the built-in rules, read and compiled.
+type library struct {
+	sets     sets
+	rules    []Rule
+	patterns [][]pattern // of each rule
+	prog     *program
+}
+
+// builtin compiles the embedded rules once.
+var builtin = sync.OnceValues(func() (*library, error) {
+	rs, err := loadRules(ruleFiles)
+	if err != nil {
+		return nil, err
+	}
+	lib := &library{sets: rs.sets, rules: rs.rules}
+	if lib.patterns, err = lib.parse(rs.rules); err != nil {
+		return nil, err
+	}
+	lib.prog = lib.compile(nil)
+	return lib, nil
+})
+
+// parse reads the patterns of rules, which may use the library's sets.
+func (l *library) parse(rules []Rule) ([][]pattern, error) {
+	all := make([][]pattern, len(rules))
+	for i, r := range rules {
+		for _, s := range r.Patterns {
+			p, err := parsePattern(s, l.sets)
+			if err != nil {
+				return nil, fmt.Errorf("rule %s: %w", r.ID, err)
+			}
+			all[i] = append(all[i], p)
+		}
+	}
+	return all, nil
+}
+
+// compile compiles the rules of the library, and more after them.
+func (l *library) compile(more [][]pattern) *program {
+	c := compiler{words: map[literal][]int32{}}
+	for i, alternatives := range slices.Concat(l.patterns, more) {
+		for _, p := range alternatives {
+			c.add(int32(i), p) //nolint:gosec // a few hundred rules
+		}
+	}
+	return c.program()
+}
 
 // compiler collects the slots and the vocabulary of patterns.
 type compiler struct {

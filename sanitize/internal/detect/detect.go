@@ -15,11 +15,11 @@ package detect
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/sparkhttp/spark/sanitize/internal/shadow"
@@ -62,38 +62,32 @@ type Finding struct {
 
 // Engine scans texts. It is immutable and safe for concurrent use.
 type Engine struct {
-	rules []Rule
+	rules []Rule // with their final weights; a rule that is left out has none
 	prog  *program
 	allow [][]byte
-	byID  struct{ disguise, hiddenText, encoded int } // rules without patterns, -1 if left out
-	pool  sync.Pool                                   // of *scratch
+	byID  struct{ disguise, hiddenText, encoded, classifier int } // rules without patterns
+	pool  sync.Pool                                               // of *scratch
 }
 
 // New compiles the rules. It fails on a pattern that it can't read, an id that
-// is there twice, and a name in Disabled or Weights that no rule has.
+// is there twice, and a name in Disabled or Weights that no rule has. Without
+// Config.Rules it is cheap: the built-in rules are compiled once in a process.
 func New(cfg Config) (*Engine, error) {
-	builtin, err := loadRules(ruleFiles)
+	lib, err := builtin()
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{}
-	if e.rules, err = selectRules(append(builtin.rules, cfg.Rules...), cfg); err != nil {
+	e := &Engine{rules: slices.Concat(lib.rules, cfg.Rules), prog: lib.prog}
+	if len(cfg.Rules) > 0 {
+		more, err := lib.parse(cfg.Rules)
+		if err != nil {
+			return nil, err
+		}
+		e.prog = lib.compile(more)
+	}
+	if err := e.adapt(cfg); err != nil {
 		return nil, err
 	}
-	c := compiler{words: map[literal][]int32{}}
-	for i := range e.rules {
-		for _, s := range e.rules[i].Patterns {
-			p, err := parsePattern(s, builtin.sets)
-			if err != nil {
-				return nil, fmt.Errorf("rule %s: %w", e.rules[i].ID, err)
-			}
-			c.add(int32(i), p) //nolint:gosec // a few hundred rules
-		}
-	}
-	e.prog = c.program()
-	e.byID.disguise = e.index("hidden.disguise")
-	e.byID.hiddenText = e.index("hidden.text")
-	e.byID.encoded = e.index("encoded.instruction")
 	for _, phrase := range cfg.Allow {
 		folded := shadow.FoldString(phrase)
 		if folded == "" {
@@ -101,73 +95,65 @@ func New(cfg Config) (*Engine, error) {
 		}
 		e.allow = append(e.allow, []byte(folded))
 	}
+	e.byID.disguise = e.index("hidden.disguise")
+	e.byID.hiddenText = e.index("hidden.text")
+	e.byID.encoded = e.index("encoded.instruction")
+	e.byID.classifier = e.index("classifier.words")
 	e.pool.New = func() any { return newScratch(e) }
 	return e, nil
 }
 
-// selectRules applies Disabled and Weights and fills in defaults.
-func selectRules(all []Rule, cfg Config) ([]Rule, error) {
+// adapt fills in defaults and applies Disabled and Weights.
+func (e *Engine) adapt(cfg Config) error {
 	known := map[string]bool{}
-	for i := range all {
-		r := &all[i]
+	for i := range e.rules {
+		r := &e.rules[i]
 		if r.ID == "" || r.Family == "" || known[r.ID] {
-			return nil, fmt.Errorf("detect: rule %q needs an ID of its own and a Family", r.ID)
+			return fmt.Errorf("detect: rule %q needs an ID of its own and a Family", r.ID)
 		}
 		known[r.ID] = true
+		r.Severity = cmp.Or(r.Severity, Medium)
+		r.Weight = cmp.Or(r.Weight, defaultWeight)
 	}
-	for i := range all {
-		known[all[i].Family] = true
+	for i := range e.rules {
+		known[e.rules[i].Family] = true
 	}
 	for _, name := range cfg.Disabled {
 		if !known[name] {
-			return nil, fmt.Errorf("detect: Disabled names %q, which is no rule and no family", name)
+			return fmt.Errorf("detect: Disabled names %q, which is no rule and no family", name)
 		}
 	}
 	for name, w := range cfg.Weights {
 		if !known[name] {
-			return nil, fmt.Errorf("detect: Weights names %q, which is no rule and no family", name)
+			return fmt.Errorf("detect: Weights names %q, which is no rule and no family", name)
 		}
 		if w < 0 || math.IsNaN(w) || math.IsInf(w, 0) {
-			return nil, fmt.Errorf("detect: Weights[%q] is %v, want 0 or more", name, w)
+			return fmt.Errorf("detect: Weights[%q] is %v, want 0 or more", name, w)
 		}
 	}
-	var rules []Rule
-	for _, r := range all {
-		factor := 1.0
-		if w, ok := cfg.Weights[r.Family]; ok {
-			factor = w
+	for i := range e.rules {
+		r := &e.rules[i]
+		if slices.Contains(cfg.Disabled, r.ID) || slices.Contains(cfg.Disabled, r.Family) {
+			r.Weight = 0
+		} else if w, ok := cfg.Weights[r.ID]; ok {
+			r.Weight *= w
+		} else if w, ok := cfg.Weights[r.Family]; ok {
+			r.Weight *= w
 		}
-		if w, ok := cfg.Weights[r.ID]; ok {
-			factor = w
-		}
-		if factor == 0 || slices.Contains(cfg.Disabled, r.ID) || slices.Contains(cfg.Disabled, r.Family) {
-			continue
-		}
-		if r.Severity == 0 {
-			r.Severity = Medium
-		}
-		if r.Weight == 0 {
-			r.Weight = defaultWeight
-		}
-		r.Weight *= factor
-		rules = append(rules, r)
 	}
-	return rules, nil
+	return nil
 }
 
 // Rules lists the rules that the engine works with, by family and id.
 func (e *Engine) Rules() []Rule {
-	rules := slices.Clone(e.rules)
+	rules := slices.DeleteFunc(slices.Clone(e.rules), func(r Rule) bool { return r.Weight == 0 })
 	slices.SortFunc(rules, func(a, b Rule) int {
-		if c := strings.Compare(a.Family, b.Family); c != 0 {
-			return c
-		}
-		return strings.Compare(a.ID, b.ID)
+		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.ID, b.ID))
 	})
 	return rules
 }
 
-// index returns the number of a rule, -1 if it is left out.
+// index returns the number of a rule.
 func (e *Engine) index(id string) int {
 	return slices.IndexFunc(e.rules, func(r Rule) bool { return r.ID == id })
 }

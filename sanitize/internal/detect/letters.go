@@ -7,7 +7,7 @@ const (
 	kindPunct  = iota // a literal may begin here; not counted as a word
 	kindSpace         // skipped
 	kindLine          // a line ends
-	kindStop          // a sentence ends
+	kindStop          // a sentence or a clause ends
 	kindWord          // part of a word
 	kindSingle        // a word of its own: scripts that write no spaces
 	kindWide          // see runeKind
@@ -20,7 +20,7 @@ var kinds = func() (k [256]uint8) {
 			k[b] = kindLine
 		case b <= ' ' || b == 0x7f:
 			k[b] = kindSpace
-		case b == '.' || b == '!' || b == '?':
+		case b == '.' || b == '!' || b == '?' || b == ',' || b == ';':
 			k[b] = kindStop
 		case '0' <= b && b <= '9' || 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z':
 			k[b] = kindWord

@@ -51,9 +51,11 @@ type matcher struct {
 	hits  []hit
 	parts []part
 	view  []byte
-	word  uint32 // number of the current word
-	from  uint32 // word number at which the scan began
-	bol   bool   // no word of this line was read yet
+	// allowed tells that a match is harmless. Nil: none is.
+	allowed func(view []byte, start, end int) bool
+	word    uint32 // number of the current word
+	from    uint32 // word number at which the scan began
+	bol     bool   // no word of this line was read yet
 	// work counts automaton steps and slot visits: what the linear-time test bounds.
 	work int
 }
@@ -92,8 +94,8 @@ func (m *matcher) scan(view []byte) {
 			m.walk(view, i)
 			i++
 		case kindStop:
-			m.walk(view, i)
 			m.word++
+			m.walk(view, i)
 			i++
 		default:
 			switch n, k := runeKind(view[i:]); k {
@@ -286,6 +288,9 @@ func (m *matcher) accept(s *slot, f filled, end int32) {
 		if g >= m.from && g < f.startWord && f.startWord-g <= uint32(s.within) {
 			return
 		}
+	}
+	if m.allowed != nil && m.allowed(m.view, int(f.start), int(end)) {
+		return
 	}
 	h := hit{rule: s.rule, start: f.start, end: end, quoted: m.quoted(int(f.start), int(end))}
 	switch {

@@ -83,6 +83,9 @@ func parsePattern(s string, named sets) (pattern, error) {
 	if len(p.elements) == 0 {
 		return p, fmt.Errorf("detect: pattern %q is empty", s)
 	}
+	if gap != 0 || bol {
+		return p, fmt.Errorf("detect: pattern %q ends where a word is due", s)
+	}
 	return p, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/sparkhttp/spark/sanitize/internal/classify"
 	"github.com/sparkhttp/spark/sanitize/internal/shadow"
 )
 
@@ -17,12 +18,15 @@ const (
 const (
 	defaultWeight = 2.0
 	// prior is what the score of a text without any evidence says.
-	prior = -4.5
+	prior = -4.2
 	// minHidden is how many bytes make a hidden text.
 	minHidden = 4
 	// quotedFactor is what a quotation is worth in a text about attacks.
-	quotedFactor     = 0.15
-	classifierWeight = 0
+	quotedFactor = 0.15
+	// What the classifier says counts no more than maxClassifier either way, and
+	// is reported from reportClassifier on.
+	maxClassifier    = 6
+	reportClassifier = 1
 )
 
 // scratch is what one scan needs.
@@ -31,6 +35,7 @@ type scratch struct {
 	m       *matcher
 	found   []Finding
 	byRule  []bool
+	opinion float64 // of the classifier, in weighted log-odds
 	weights []familyWeight
 }
 
@@ -40,7 +45,11 @@ type familyWeight struct {
 }
 
 func newScratch(e *Engine) *scratch {
-	return &scratch{m: newMatcher(e.prog, len(e.rules)), byRule: make([]bool, len(e.rules))}
+	s := &scratch{m: newMatcher(e.prog, len(e.rules)), byRule: make([]bool, len(e.rules))}
+	if len(e.allow) > 0 {
+		s.m.allowed = e.allowed
+	}
+	return s
 }
 
 // Scan returns how likely it is, from 0 to 1, that text tries to inject
@@ -56,6 +65,7 @@ func (e *Engine) Scan(text string) (float64, []Finding) {
 		e.scanView(s, i)
 	}
 	e.observe(s)
+	e.classify(s)
 	score := e.score(s)
 	s.found = slices.DeleteFunc(s.found, func(f Finding) bool { return f.Weight <= 0 })
 	if len(s.found) == 0 {
@@ -79,7 +89,7 @@ func (e *Engine) scanView(s *scratch, i int) {
 	v := s.text.View(i)
 	s.m.scan(v.Bytes)
 	for _, h := range s.m.hits {
-		if s.byRule[h.rule] || len(e.allow) > 0 && e.allowed(v.Bytes, int(h.start), int(h.end)) {
+		if s.byRule[h.rule] || e.rules[h.rule].Weight == 0 {
 			continue
 		}
 		s.byRule[h.rule] = true
@@ -110,14 +120,28 @@ func (e *Engine) observe(s *scratch) {
 	for i := range s.found {
 		if s.found[i].Via != "" {
 			e.add(s, e.byID.encoded, 0)
-			return
+			break
 		}
+	}
+}
+
+// classify asks the classifier about every view and keeps its worst opinion.
+func (e *Engine) classify(s *scratch) {
+	s.opinion = math.Inf(-1)
+	for i := range s.text.Len() {
+		s.opinion = max(s.opinion, classify.Logit(s.text.View(i).Bytes))
+	}
+	r := &e.rules[e.byID.classifier]
+	s.opinion = r.Weight * min(max(s.opinion, -maxClassifier), maxClassifier)
+	if s.opinion >= reportClassifier {
+		e.add(s, e.byID.classifier, 0)
+		s.found[len(s.found)-1].Weight = s.opinion
 	}
 }
 
 // add reports a rule that has no patterns, for the whole of a view.
 func (e *Engine) add(s *scratch, rule, view int) {
-	if rule < 0 || s.byRule[rule] {
+	if s.byRule[rule] || e.rules[rule].Weight == 0 {
 		return
 	}
 	s.byRule[rule] = true
@@ -128,7 +152,10 @@ func (e *Engine) add(s *scratch, rule, view int) {
 // score adds up the evidence. Rules of one family mostly see the same thing
 // twice, so each further one of a family counts half of the one before.
 func (e *Engine) score(s *scratch) float64 {
-	logit := prior + classifierWeight
+	logit := prior
+	if s.opinion < reportClassifier { // else it is among the findings
+		logit += s.opinion
+	}
 	s.weights = s.weights[:0]
 	prose := slices.ContainsFunc(s.found, func(f Finding) bool { return f.Weight < 0 })
 	for i := range s.found {
