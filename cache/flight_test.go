@@ -154,6 +154,7 @@ func TestFillHasTheValuesButNotTheEndOfItsCaller(t *testing.T) {
 			return errors.Join(err, ctx.Err())
 		})
 		require.ErrorIs(t, err, context.DeadlineExceeded, "the caller's own deadline")
+		synctest.Wait()
 		require.Equal(t, "v", value)
 		require.Equal(t, time.Minute, left)
 		time.Sleep(10 * time.Second)
@@ -417,7 +418,7 @@ func TestHammer(t *testing.T) {
 	for worker := range 8 {
 		wg.Go(func() {
 			rnd := rand.New(rand.NewPCG(uint64(worker), 1))
-			for range 400 {
+			for range 200 {
 				tenant := fmt.Sprint("t", rnd.IntN(3))
 				n := rnd.IntN(4)
 				hammerOnce(t, c, rnd.IntN(8), tenant, n)

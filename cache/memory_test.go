@@ -179,7 +179,7 @@ func TestMemoryHammer(t *testing.T) {
 	for worker := range 8 {
 		wg.Go(func() {
 			rnd := rand.New(rand.NewPCG(uint64(worker), 2))
-			for range 2000 {
+			for range 800 {
 				key := fmt.Sprint(rnd.IntN(100))
 				switch rnd.IntN(8) {
 				case 0:
