@@ -1,0 +1,71 @@
+// Package classify judges a text by its words: a linear model over hashed words, pairs and triples of words, trained on a
+// corpus of attacks and of harmless texts (MODEL.md says which, with what result, and where it fails).
+//
+// It reads a folded view (package shadow), looks at windows of it, so that an instruction in a long document weighs as much as
+// one on its own, and says how likely the window that looks worst is an attack. It takes about a microsecond for a short text
+// and allocates nothing.
+//
+// It knows words, not meaning: a text in the words of the corpus' attacks that means no harm is suspicious, a new kind of attack
+// is not. It is one voice among others; the rules of package detect are the other one.
+//
+//	p := classify.Score(view) // 0 harmless … 1 attack
+package classify
+
+import (
+	_ "embed"
+	"encoding/binary"
+	"math"
+)
+
+//go:generate go run ./train -corpus corpus.jsonl -out model.bin
+
+// model is written by the command in train: header bytes, then the weights.
+//
+//go:embed model.bin
+var model string
+
+// Window is how many words are judged together.
+const Window = 64
+
+// What the header of model.bin holds: four float32.
+const (
+	scaleAt  = 4 * iota // what a weight of 1 is worth
+	biasAt              // log-odds of a text without known words
+	offsetAt            // words that are added to the length of each window
+	headerSize
+)
+
+// Logit returns the log-odds that the text behind a folded view is an attack, calibrated on texts from sources that the model
+// had not seen.
+func Logit(view []byte) float64 {
+	var (
+		r    = reader{view: view}
+		f    Feature
+		ring [Window]int32
+		sum  int32
+		n    int
+		best = int32(math.MinInt32)
+	)
+	for r.next(&f) {
+		w := weight(f[0]) + weight(f[1]) + weight(f[2]) + weight(f[3])
+		sum += w - ring[n%Window]
+		ring[n%Window] = w
+		if n++; n >= Window {
+			best = max(best, sum)
+		}
+	}
+	if n < Window {
+		best = sum
+	}
+	length := float64(min(n, Window)) + param(offsetAt)
+	return float64(best)*param(scaleAt)/math.Sqrt(length) + param(biasAt)
+}
+
+// Score is Logit as a probability.
+func Score(view []byte) float64 { return 1 / (1 + math.Exp(-Logit(view))) }
+
+func weight(bucket uint32) int32 { return int32(int8(model[headerSize+bucket])) } //nolint:gosec // stored as int8
+
+func param(at int) float64 {
+	return float64(math.Float32frombits(binary.LittleEndian.Uint32([]byte(model[at : at+4]))))
+}

@@ -1,0 +1,132 @@
+package classify
+
+// Buckets is the number of weights: features are hashed into so many.
+const Buckets = 1 << 17
+
+// Feature is what one word adds to a text: itself, its stem, and it together with the one and the two words before it, as numbers
+// of buckets.
+type Feature [4]uint32
+
+// stem is how many bytes of a word stand for it in pairs and triples: ignore, ignored and ignoring are one.
+const stem = 6
+
+// what a byte is to the reader.
+const (
+	isGap = iota
+	isWord
+	isDigit
+	isHigh
+	isSign
+	isLine
+)
+
+var kinds = func() (t [256]byte) {
+	for c := '!'; c < 0x7F; c++ {
+		t[c] = isSign
+	}
+	for c := 'a'; c <= 'z'; c++ {
+		t[c] = isWord
+	}
+	for c := '0'; c <= '9'; c++ {
+		t[c] = isDigit
+	}
+	for c := 0x80; c < 0x100; c++ {
+		t[c] = isHigh
+	}
+	t['\n'] = isLine
+	return t
+}()
+
+// A reader goes through the words of a folded text.
+type reader struct {
+	view   []byte
+	at     int
+	first  uint32 // stems of the two words before
+	second uint32
+}
+
+const (
+	seed  = 0x811C9DC5
+	prime = 0x01000193
+)
+
+// next returns the features of the next word, or false at the end.
+func (r *reader) next(f *Feature) bool {
+	view, i := r.view, r.at
+	for i < len(view) && kinds[view[i]] == isGap {
+		i++
+	}
+	if i == len(view) {
+		return false
+	}
+	h, root, start := uint32(seed), uint32(0), i
+	switch k := kinds[view[i]]; k {
+	case isWord:
+		for ; i < len(view) && kinds[view[i]] == isWord && i < start+stem; i++ {
+			h = (h ^ uint32(view[i])) * prime
+		}
+		root = h
+		for ; i < len(view) && (kinds[view[i]] == isWord || view[i] == '\'' && i+1 < len(view) && kinds[view[i+1]] == isWord); i++ {
+			h = (h ^ uint32(view[i])) * prime
+		}
+	case isDigit:
+		for i < len(view) && kinds[view[i]] == isDigit {
+			i++
+		}
+		h = (h ^ '0') * prime
+		h = (h ^ uint32(min(i-start, 4))) * prime //nolint:gosec // at most 4
+		root = h
+	case isHigh:
+		if view[i] >= 0xE3 { // scripts without spaces: each character counts
+			n := 3
+			if view[i] >= 0xF0 {
+				n = 4
+			}
+			for ; i < len(view) && i < start+n; i++ {
+				h = (h ^ uint32(view[i])) * prime
+			}
+			root = h
+			break
+		}
+		for ; i < len(view) && kinds[view[i]] == isHigh && view[i] < 0xE3; i++ {
+			h = (h ^ uint32(view[i])) * prime
+			if i < start+2*stem {
+				root = h
+			}
+		}
+	default: // signs and line breaks; a row of the same one is one
+		c := view[i]
+		for i < len(view) && view[i] == c {
+			i++
+		}
+		h = (h ^ uint32(c)) * prime
+		h = (h ^ uint32(min(i-start, 3))) * prime //nolint:gosec // at most 3
+		root = h
+	}
+	r.at = i
+	f[0] = bucket(h)
+	f[1] = bucket(root + 0x9E3779B9)
+	f[2] = bucket(root*31 + r.second*0x85EBCA6B + 1)
+	f[3] = bucket(root*31 + r.second*0x85EBCA6B + r.first*0xC2B2AE35 + 2)
+	r.first, r.second = r.second, root
+	return true
+}
+
+// bucket spreads a hash over the buckets.
+func bucket(h uint32) uint32 {
+	h ^= h >> 15
+	h *= 0x2C1B3C6D
+	h ^= h >> 12
+	return h * 0x297A2D39 >> (32 - 17)
+}
+
+// Features returns the features of every word of a folded text.
+func Features(view []byte) []Feature {
+	r := reader{view: view}
+	var all []Feature
+	var f Feature
+	for r.next(&f) {
+		all = append(all, f)
+	}
+	return all
+}

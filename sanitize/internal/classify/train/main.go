@@ -1,0 +1,109 @@
+// Command train makes the weights of package classify.
+//
+//	go run ./train -corpus corpus.jsonl -out model.bin
+//
+// The corpus has a JSON object a line: {"id","text","label","family","tier","source"}; label is injection or benign, tier is A
+// for attacks that show in the text itself, B for those that don't (they are left out of training). It is folded by package
+// shadow, as every text is later.
+//
+// First each group of sources is left out once and judged by a model trained on the others: the figures that it prints, and
+// the calibration, come from there. Then a model is trained on everything and written. The same corpus gives the same file.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"sync"
+)
+
+func main() {
+	o := defaults
+	corpus := flag.String("corpus", "", "corpus, JSON lines")
+	out := flag.String("out", "", "file for the weights; empty: figures only")
+	logits := flag.String("logits", "", "file for the log-odds that each text got when its group was left out")
+	flag.IntVar(&o.epochs, "epochs", o.epochs, "passes over the corpus")
+	flag.Float64Var(&o.rate, "rate", o.rate, "learning rate")
+	flag.Float64Var(&o.l2, "l2", o.l2, "pull of weights towards zero")
+	flag.Float64Var(&o.offset, "offset", o.offset, "words added to the length of a window")
+	flag.IntVar(&o.minDocs, "mindocs", o.minDocs, "texts that a feature must be in")
+	flag.Float64Var(&o.share, "share", o.share, "how much less a text of a large source weighs: 1 makes sources equal, 0 texts")
+	flag.Float64Var(&o.general, "general", o.general, "how much more features weigh that many sources share")
+	flag.Float64Var(&o.splice, "splice", o.splice, "attacks put into harmless texts, for each attack")
+	flag.BoolVar(&o.triples, "triples", o.triples, "use triples of words")
+	random := flag.Bool("random", false, "leave out random texts instead of sources: what the figures would look like if sources leaked")
+	verbose := flag.Bool("v", false, "print families and false alarms")
+	flag.Parse()
+	texts, err := read(*corpus)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if *random {
+		for i := range texts {
+			texts[i].group = i * 7919 % 8
+		}
+	}
+	leaveOut(texts, o)
+	a, b := calibrate(texts)
+	report(os.Stdout, texts, *verbose)
+	fmt.Printf("calibration: log-odds = %.3f·z %+.3f\n", a, b)
+	if *logits != "" {
+		must(writeFile(*logits, func(w io.Writer) error { return writeLogits(w, texts, a, b) }))
+	}
+	if *out != "" {
+		m := fit(texts, -1, o)
+		must(writeFile(*out, func(w io.Writer) error { return m.write(w, a, b) }))
+	}
+}
+
+func must(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// leaveOut judges each text by a model that was trained without the group of its source.
+func leaveOut(texts []*text, o options) {
+	groups := 0
+	for _, t := range texts {
+		groups = max(groups, t.group+1)
+	}
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 2)
+	for g := range groups {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			m := fit(texts, g, o)
+			for _, t := range texts {
+				if t.group == g {
+					t.z = m.score(t)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.Create(name) //nolint:gosec // the operator names it
+	if err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		_ = f.Close()
+		return err
+	}
+	return f.Close()
+}
+
+func writeLogits(w io.Writer, texts []*text, a, b float64) error {
+	for _, t := range texts {
+		if _, err := fmt.Fprintf(w, "%s\t%.4f\n", t.ID, a*t.z+b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
