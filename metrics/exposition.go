@@ -35,7 +35,6 @@ func (m *Metrics) Endpoint() http.Handler {
 	exposition := promhttp.HandlerFor(prometheus.GathererFunc(m.gatherWhatWorks), promhttp.HandlerOpts{
 		ErrorHandling:       promhttp.ContinueOnError,
 		EnableOpenMetrics:   true,
-		CoalesceGather:      true,
 		MaxRequestsInFlight: maxScrapes,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

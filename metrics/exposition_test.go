@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,6 +115,37 @@ func TestEndpointThatHasNothing(t *testing.T) {
 	m.Endpoint().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, http.StatusInternalServerError, rec.Code)
 	require.NotContains(t, rec.Body.String(), errBroken.Error())
+}
+
+// slow is a client that takes nothing until it is told to.
+type slow struct {
+	*httptest.ResponseRecorder
+	reached, goOn chan struct{}
+	once          sync.Once
+}
+
+func (s *slow) Write(p []byte) (int, error) {
+	s.once.Do(func() { close(s.reached) })
+	<-s.goOn
+	return s.ResponseRecorder.Write(p)
+}
+
+// A client that reads slowly has what it asked for; others get what is.
+func TestSlowScrapeHoldsNobodyUp(t *testing.T) {
+	m := newMetrics(t, metrics.Config{})
+	c := m.Counter("app_events_total", "Events.")
+	endpoint := m.Endpoint()
+	w := &slow{ResponseRecorder: httptest.NewRecorder(), reached: make(chan struct{}), goOn: make(chan struct{})}
+	var wg sync.WaitGroup
+	wg.Go(func() { endpoint.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil)) })
+	<-w.reached
+	c.Inc()
+	rec := httptest.NewRecorder()
+	endpoint.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Contains(t, rec.Body.String(), "\napp_events_total 1\n")
+	close(w.goOn)
+	wg.Wait()
+	require.Contains(t, w.Body.String(), "\napp_events_total 0\n")
 }
 
 // fill has m measure something of each kind.

@@ -198,7 +198,11 @@ func newGenerations(m *Metrics) (*generations, error) {
 		}
 		models := make(map[string]Model, len(p.Models))
 		for _, model := range p.Models {
-			if err := model.check(); err != nil {
+			err := model.check()
+			if _, twice := models[model.Name]; twice {
+				err = fmt.Errorf("model %s is listed twice", model.Name)
+			}
+			if err != nil {
 				return nil, fmt.Errorf("metrics: provider %s: %w", p.Name, err)
 			}
 			models[model.Name] = model

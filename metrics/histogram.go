@@ -137,9 +137,9 @@ func newHistogram(l *layout, desc *prometheus.Desc, values []string) *histogram 
 	}
 }
 
-// observe counts v and returns its cell, or -1 if it is not a number.
+// observe counts v and returns its cell, or -1 if v is not finite.
 func (h *histogram) observe(v float64) int {
-	if math.IsNaN(v) {
+	if v-v != 0 {
 		return -1
 	}
 	c := h.cell(v)

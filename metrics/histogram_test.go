@@ -175,11 +175,11 @@ func TestHistogramOfOddValues(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := newMetrics(t, metrics.Config{Registerer: reg})
 	h := m.Histogram("app_wait_seconds", "Waiting.", nil)
-	for _, v := range []float64{math.NaN(), 0, -3, 5e-324, 1e-9, math.Exp2(-14), 16384, 16385, 1e300} {
+	for _, v := range []float64{math.NaN(), inf, -inf, 0, -3, 5e-324, 1e-9, math.Exp2(-14), 16384, 16385, 1e300} {
 		h.Observe(v)
 	}
 	got := gathered(t, reg, "app_wait_seconds")
-	require.EqualValues(t, 8, got.GetSampleCount(), "what is no number does not count")
+	require.EqualValues(t, 8, got.GetSampleCount(), "what is not finite does not count")
 	require.EqualValues(t, 5, got.GetZeroCount())
 	require.EqualValues(t, 5, got.GetBucket()[0].GetCumulativeCount())
 	require.EqualValues(t, 5, got.GetBucket()[len(got.GetBucket())-1].GetCumulativeCount())
@@ -212,7 +212,8 @@ func FuzzHistogram(f *testing.F) {
 		m := newMetrics(t, metrics.Config{Registerer: reg})
 		h := m.Histogram("app_wait_seconds", "Waiting.", nil)
 		h.Observe(v)
-		if math.IsNaN(v) {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			require.Contains(t, scrape(t, m, ""), "\napp_wait_seconds_count 0\n")
 			return
 		}
 		got := gathered(t, reg, "app_wait_seconds")

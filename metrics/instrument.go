@@ -39,9 +39,9 @@ func (m *Metrics) Counter(name, help string, by ...Dimension) *Counter {
 // Inc adds one. values are those of the labels, in the order they were declared in.
 func (c *Counter) Inc(values ...string) { c.table.get(values).Inc() }
 
-// Add adds n. What is negative or no number can't be counted and is ignored.
+// Add adds n. What is negative or not finite can't be counted and is ignored.
 func (c *Counter) Add(n float64, values ...string) {
-	if n >= 0 {
+	if n >= 0 && n <= math.MaxFloat64 {
 		c.table.get(values).Add(n)
 	}
 }
@@ -111,7 +111,8 @@ func around(bounds []float64) (*layout, error) {
 	return newLayout(3, from, to, bounds)
 }
 
-// Observe counts v.
+// Observe counts v. What is not finite is ignored: the sum would never be right
+// again.
 func (h *Histogram) Observe(v float64, values ...string) { h.table.get(values).observe(v) }
 
 // GaugeFunc declares a gauge whose value read returns whenever metrics are

@@ -28,6 +28,7 @@ func TestCounter(t *testing.T) {
 	c.Add(2.5, "rate", "ann")
 	c.Add(-1, "rate", "ann")
 	c.Add(math.NaN(), "rate", "ann")
+	c.Add(inf, "rate", "ann")
 	c.Inc("made up", "ann")
 	c.Inc("size", "\xff")
 	c.Inc("size", strings.Repeat("x", 129))

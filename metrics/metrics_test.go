@@ -82,6 +82,9 @@ func TestNewRefuses(t *testing.T) {
 		{"a model without a name", metrics.Config{
 			Providers: []metrics.Provider{{Name: "a", Models: []metrics.Model{{}}}},
 		}, `provider a: Model.Name is ""`},
+		{"a model twice", metrics.Config{
+			Providers: []metrics.Provider{{Name: "a", Models: []metrics.Model{{Name: "m"}, {Name: "m"}}}},
+		}, "provider a: model m is listed twice"},
 		{"a negative price", metrics.Config{
 			Providers: []metrics.Provider{{Name: "a", Models: []metrics.Model{{Name: "m", Input: -1}}}},
 		}, "model m costs -1"},

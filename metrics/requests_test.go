@@ -354,7 +354,7 @@ func TestTimeToFirstByteIsOfStreams(t *testing.T) {
 
 // Everything that was served is counted, exactly once, whatever goes on beside.
 func TestParallel(t *testing.T) {
-	const workers, each = 8, 500
+	const workers, each = 8, 200
 	m := newMetrics(t, metrics.Config{MaxSeries: 32})
 	mux := http.NewServeMux()
 	for i := range 20 {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/sparkhttp/spark/problem"
 )
 
 // summary is what [Metrics.Endpoint] shows people: what this process, and no
@@ -95,7 +97,7 @@ func (m *Metrics) summarize() summary {
 func (s summary) write(w http.ResponseWriter, r *http.Request) {
 	body, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
-		http.Error(w, "", http.StatusInternalServerError)
+		problem.Write(w, r, err)
 		return
 	}
 	body = append(body, '\n')
