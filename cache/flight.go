@@ -99,8 +99,10 @@ func (c *Cache) launch(ctx context.Context, f *flight, again bool, fill Fill) {
 			if errors.Is(err, io.EOF) {
 				err = cutError{err}
 			}
-			if cause := context.Cause(detached); err != nil && errors.Is(err, detached.Err()) {
-				err = cause // what the context knows says more
+			if ended := detached.Err(); ended != nil && (err == nil || errors.Is(err, ended)) {
+				// The context knows more of why it failed; and a fill that says it
+				// is complete may not have looked at the errors of its writes.
+				err = context.Cause(detached)
 			}
 			c.land(detached, f, err)
 			release()
@@ -244,7 +246,7 @@ func (f *flight) append(ctx context.Context, p []byte) error {
 		f.mu.Lock()
 	}
 	defer f.mu.Unlock()
-	for f.long && !f.done && !f.roomLocked() {
+	for ctx.Err() == nil && f.long && !f.done && !f.roomLocked() {
 		wait := f.waitLocked()
 		f.mu.Unlock()
 		select {
@@ -252,15 +254,14 @@ func (f *flight) append(ctx context.Context, p []byte) error {
 		case <-ctx.Done():
 		}
 		f.mu.Lock()
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
 	}
-	if f.done {
-		if f.err != nil {
-			return f.err
-		}
+	switch {
+	case f.done && f.err == nil:
 		return errEnded
+	case f.done:
+		return f.err
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
 	f.chunks = append(f.chunks, slices.Clone(p))
 	f.held += len(p)
