@@ -62,7 +62,7 @@ func clean(text string, private bool) (string, []Removal) {
 	if skipPlain(text, 0) == len(text) {
 		return text, nil
 	}
-	c := cleaner{text: text, private: private}
+	c := cleaner{text: text, private: private, valid: utf8.ValidString(text)}
 	c.run()
 	if c.out == nil {
 		return text, nil
@@ -82,26 +82,34 @@ type cleaner struct {
 	count   [kinds]int
 	first   [kinds]int
 	private bool
+	valid   bool // text is UTF-8
 }
 
 func (c *cleaner) run() {
 	s := c.text
-	for i := skipPlain(s, 0); i < len(s); i = skipPlain(s, i) {
-		b := s[i]
-		if b < utf8.RuneSelf {
+	for i := 0; i < len(s); {
+		if s[i] < utf8.RuneSelf {
+			if end := skipPlain(s, i); end > i {
+				i = end
+				continue
+			}
 			c.drop(control, i, 1, 1)
 			i++
 			continue
+		}
+		if c.valid {
+			if n := harmless(s[i:]); n > 0 {
+				i += n
+				continue
+			}
 		}
 		r, n := utf8.DecodeRuneInString(s[i:])
 		if n == 1 {
 			i = c.repair(i)
 			continue
 		}
-		if !harmlessLead[b] {
-			if k := c.kindOf(r); k != safe {
-				n = c.judge(k, r, i, n)
-			}
+		if k := c.kindOf(r); k != safe {
+			n = c.judge(k, r, i, n)
 		}
 		i += n
 	}
@@ -241,8 +249,9 @@ func skipPlain(s string, i int) int {
 		high = 0x8080808080808080
 	)
 	for ; i+8 <= len(s); i += 8 {
-		x := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
-			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		w := s[i : i+8]
+		x := uint64(w[0]) | uint64(w[1])<<8 | uint64(w[2])<<16 | uint64(w[3])<<24 |
+			uint64(w[4])<<32 | uint64(w[5])<<40 | uint64(w[6])<<48 | uint64(w[7])<<56
 		del := x ^ 0x7F*ones
 		// A byte sets its high bit if it is below 0x20, is DEL, or is not ASCII.
 		if (x|(x-0x20*ones)|(del-ones))&high == 0 {
@@ -271,16 +280,35 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// harmlessLead are the first bytes of characters that are all safe.
-var harmlessLead = func() (t [256]bool) {
-	for b := 0xC3; b < 0xEE; b++ {
-		t[b] = true
+// harmless returns the length of the character that s, which is valid UTF-8,
+// begins with, if the bytes show that it is a safe one; else 0.
+func harmless(s string) int {
+	switch b := s[0]; {
+	case b < 0xC3, b == 0xCD, b == 0xD8: // C1 and soft hyphen; grapheme joiner; Arabic letter mark
+		return 0
+	case b < 0xE0:
+		return 2
+	case b == 0xE0, b > 0xE3 && b < 0xEE:
+		return 3
+	case b == 0xE1: // Hangul and Khmer fillers, Mongolian selectors
+		if t := s[1]; t != 0x85 && t != 0x9E && t != 0xA0 {
+			return 3
+		}
+	case b == 0xE2: // U+2000 to U+207F, but the dashes, quotes and dots of prose
+		if s[1] > 0x81 || s[1] == 0x80 && s[2] >= 0x90 && s[2] <= 0xA7 {
+			return 3
+		}
+	case b == 0xE3: // Hangul filler
+		if s[1] != 0x85 {
+			return 3
+		}
+	case b == 0xF0: // the plane of emoji, but its noncharacters
+		if s[1] == 0x9F && s[2] != 0xBF {
+			return 4
+		}
 	}
-	for _, b := range [...]byte{0xCD, 0xD8, 0xE1, 0xE2, 0xE3} {
-		t[b] = false
-	}
-	return t
-}()
+	return 0
+}
 
 // kindOf sorts characters into kinds by what a reader sees of them: the
 // Default_Ignorable_Code_Point and Bidi_Control properties of Unicode, the

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -127,6 +128,22 @@ func TestCleanRemovesPrivateUseOnRequest(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "abcd", r.Text)
 	require.Equal(t, []sanitize.Removal{{Kind: "private_use", Count: 4, Offset: 1}}, r.Removed)
+}
+
+// TestCleanOfEveryCharacter takes the short way for valid text and the long one,
+// which a byte that is not UTF-8 leads to.
+func TestCleanOfEveryCharacter(t *testing.T) {
+	for r := rune(0); r <= unicode.MaxRune; r++ {
+		if r >= 0x20000 && r < 0xE0000 || r > 0xE1000 && r&0xFFF != 0xFFF {
+			continue
+		}
+		text := "a" + string(r) + "b"
+		short, _ := sanitize.Clean(text)
+		long, _ := sanitize.Clean(text + "\xff")
+		if short+"?" != long {
+			require.Failf(t, "two ways, two answers", "%U: %q, %q", r, short, long)
+		}
+	}
 }
 
 func TestCleanDoesNotAllocateForCleanText(t *testing.T) {

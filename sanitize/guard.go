@@ -111,6 +111,7 @@ type Guard struct {
 	cfg      GuardConfig
 	patterns []pattern
 	roles    roles
+	judged   bool // the Sanitizer may ask a Judge
 }
 
 // NewGuard returns a Guard, or an error that names the field of cfg that is
@@ -136,6 +137,8 @@ func NewGuard(cfg GuardConfig) (*Guard, error) {
 			return nil, err
 		}
 	}
+	scanner, ok := g.cfg.Sanitizer.(*Scanner)
+	g.judged = !ok || scanner.cfg.Judge != nil
 	if g.cfg.Body == nil {
 		if g.cfg.Body, err = NewBodyLimit(BodyLimitConfig{}); err != nil {
 			return nil, err
@@ -156,7 +159,9 @@ func (g *Guard) Check(ctx context.Context, body []byte, mode Mode) ([]byte, Repo
 	if err := g.cfg.Body.document(body, &f); err != nil {
 		return nil, Report{}, err
 	}
-	ctx = context.WithValue(ctx, budgetKey{}, new(budget))
+	if g.judged {
+		ctx = context.WithValue(ctx, budgetKey{}, new(budget))
+	}
 	var report Report
 	var out []byte
 	from := 0

@@ -105,10 +105,11 @@ type Leak struct {
 type Output struct {
 	cfg     OutputConfig
 	secrets []secret
-	begins  [256]bool // the first bytes of secrets
-	links   [2]bool   // by linkKind: images, links
+	begins  [256]uint8 // which bytes secrets begin with: atWord, anywhere
+	links   [2]bool    // by linkKind: images, links
 	prompts []prompt
 	grams   map[uint64][]gramAt
+	filter  *[1024]uint64 // of bits for the keys of grams
 }
 
 // NewOutput returns an Output, or an error that names the field of cfg that is
@@ -142,9 +143,14 @@ func NewOutput(cfg OutputConfig) (*Output, error) {
 		}
 	}
 	for _, s := range o.secrets {
-		o.begins[s.prefix[0]] = true
-		if b := s.prefix[0]; s.fold && b >= 'a' && b <= 'z' {
-			o.begins[b-0x20] = true
+		b := s.prefix[0]
+		if !s.fold {
+			o.begins[b] |= atWord
+			continue
+		}
+		o.begins[b] |= anywhere
+		if b >= 'a' && b <= 'z' {
+			o.begins[b-0x20] |= anywhere
 		}
 	}
 	for _, p := range cfg.Prompts {

@@ -93,7 +93,7 @@ func (f *finder) element(p path, i int) path {
 	if !p.active() {
 		return path{}
 	}
-	c := f.child(p, func(t *token) bool { return t.any || t.index == i }, step{index: i})
+	c := f.child(p, nil, i)
 	c.wanted = c.wanted || p.wanted
 	return c
 }
@@ -102,15 +102,7 @@ func (f *finder) element(p path, i int) path {
 // compared as package encoding/json does it, without regard to case, so that
 // what the handler reads as the field is what is looked at.
 func (f *finder) member(p path, key []byte) path {
-	s := step{name: "*", index: -1}
-	c := f.child(p, func(t *token) bool {
-		if bytes.EqualFold(t.fold, key) {
-			s.name = t.name
-			return true
-		}
-		return t.any
-	}, s)
-	f.steps[c.depth-1].name = s.name
+	c := f.child(p, key, -1)
 	if name := textMember(key); p.wanted && name != "" {
 		c.wanted = true
 		f.steps[c.depth-1].name = name
@@ -131,14 +123,23 @@ func (f *finder) member(p path, key []byte) path {
 	return c
 }
 
-// child returns the path of a child that the tokens of match lead to, and makes
-// s the last step.
-func (f *finder) child(p path, match func(*token) bool, s step) path {
+// child returns the path of the member key, or of the element index if that is
+// not -1, and makes it the last step.
+func (f *finder) child(p path, key []byte, index int) path {
 	c := path{depth: p.depth + 1}
+	s := step{name: "*", index: index}
 	for i := range f.patterns {
 		bit := uint64(1) << i
-		if p.mask&bit == 0 || len(f.patterns[i]) <= p.depth || !match(&f.patterns[i][p.depth]) {
+		if p.mask&bit == 0 || len(f.patterns[i]) <= p.depth {
 			continue
+		}
+		t := &f.patterns[i][p.depth]
+		named := index < 0 && bytes.EqualFold(t.fold, key)
+		if !named && !t.any && (index < 0 || t.index != index) {
+			continue
+		}
+		if named {
+			s.name = t.name
 		}
 		c.mask |= bit
 		c.wanted = c.wanted || len(f.patterns[i]) == c.depth

@@ -35,12 +35,15 @@ func (o *Output) addPrompt(text string, disabled bool) error {
 	}
 	if o.grams == nil {
 		o.grams = map[uint64][]gramAt{}
+		o.filter = new([1024]uint64)
 	}
 	o.prompts = append(o.prompts, p)
 	var g gram
 	for i, b := range p {
 		if g.add(b); g.n == gramSize && len(o.grams[g.hash]) < maxPlaces {
 			o.grams[g.hash] = append(o.grams[g.hash], gramAt{len(o.prompts) - 1, i + 1})
+			bit := g.bit()
+			o.filter[bit>>6] |= 1 << (bit & 63)
 		}
 	}
 	return nil
@@ -91,6 +94,9 @@ func (g *gram) add(b byte) {
 	g.hash = g.hash*gramPrime + uint64(b) + 1 - old*gramDrop
 }
 
+// bit returns the bit of a filter of 65,536 for the hash.
+func (g *gram) bit() uint64 { return g.hash * 0x9E3779B97F4A7C15 >> 48 }
+
 // promptRun follows how text repeats a prompt.
 type promptRun struct {
 	gram    gram
@@ -117,7 +123,8 @@ func (w *window) prompt(i int, b byte) {
 	}
 	if r.n == 0 {
 		r.leaking = false
-		if r.gram.n == gramSize {
+		bit := r.gram.bit()
+		if r.gram.n == gramSize && w.o.filter[bit>>6]&(1<<(bit&63)) != 0 {
 			r.n = copy(r.places[:], w.o.grams[r.gram.hash])
 			r.length, r.start = gramSize, i
 		}

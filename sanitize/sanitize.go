@@ -1,6 +1,7 @@
-// Package sanitize looks at what users send to a language model: it limits and
-// cleans text, detects prompt injection in it, and does both for the texts in
-// JSON requests.
+// Package sanitize looks at what goes into a language model and at what comes out
+// of it. It protects a service from texts that are too long, that hide
+// characters, or that try to give the model orders (OWASP LLM01, prompt
+// injection), and from answers that carry secrets away.
 //
 //	guard, err := sanitize.NewGuard(sanitize.GuardConfig{
 //		Fields: []string{"/prompt", "/messages/*/content"},
@@ -9,6 +10,45 @@
 //		return err
 //	}
 //	mux.Handle("POST /v1/chat", guard.Handler(chat))
+//
+// # What it does
+//
+// A [Scanner] looks at one text in three steps. Limits come first: 10,000
+// characters unless told otherwise. Then [Clean] removes what no reader sees:
+// controls, zero-width and bidirectional characters, tags. What a script or an
+// emoji needs stays, and all else is passed on byte for byte. Last comes
+// detection. It reads a normalised shadow of the text, so that neither case nor
+// full-width letters, look-alikes, spaces between letters, leetspeak, base64 or
+// reversal hide a word; an automaton finds the phrases of all rules in one pass,
+// and a small linear classifier gives its opinion on the whole. Both add up to
+// one score from 0 to 1, in time linear in the length of the text, and two
+// thresholds turn it into a [Verdict].
+//
+// A [Guard] does this for the texts in JSON requests and rewrites nothing else. A
+// [BodyLimit] reads bodies exactly once and completely. An [Output] looks at
+// responses, streams included.
+//
+// # What it does not do
+//
+// It detects; it does not prevent. No reliable prevention of prompt injection
+// exists (OWASP LLM01:2026), an attacker who tries long enough finds a wording
+// that no rule knows, and an attack that needs its context to be one, such as a
+// polite question for a secret, looks like any other question. Keep privileges
+// away from the model, ask a human before it acts, and treat a verdict as one
+// signal among others. Attacks split over several texts are not put together.
+//
+// # Rules of your own
+//
+// The patterns of a [Rule] are read from left to right; each part has to follow
+// the one before it directly, in words as they are in the shadow (lower case,
+// without accents):
+//
+//	word          the word, in any of the disguises above
+//	word*         a word that begins so
+//	"some words"  a phrase; punctuation counts in it
+//	(a|b c|"d e") any of the alternatives
+//	{3}           up to three words may stand here
+//	^word         the word only at the beginning of a line
 package sanitize
 
 import (
@@ -71,8 +111,9 @@ type Rule struct {
 	Family string
 	// Severity is repeated in findings. Default Medium.
 	Severity Severity
-	// Weight is how strongly the rule speaks for an attack, in natural log-odds:
-	// 2 alone warns, 5 alone blocks. Default 2.
+	// Weight is how strongly the rule speaks for an attack, in natural log-odds.
+	// What other rules and the classifier say for or against adds up with it: 12
+	// blocks whatever they say. Default 2.
 	Weight float64
 	// Patterns are what is looked for, at least one; see the package comment
 	// for their syntax.

@@ -47,10 +47,16 @@ var secrets = []secret{
 	{rule: rulePrivateKey, prefix: "-----BEGIN ", key: true},
 }
 
-// secret looks for a secret that text begins with; prev is the byte before it.
-func (w *window) secret(text []byte, prev byte, final bool) match {
+// Where a byte may be the first of a secret.
+const (
+	atWord   = 1 << iota // at the beginning of a word
+	anywhere             // and within words, too
+)
+
+// secret looks for a secret that text begins with. If that is within a word, only
+// a canary can be.
+func (w *window) secret(text []byte, inWord, final bool) match {
 	var m match
-	inWord := alnum(prev) || prev == '_'
 	for i := range w.o.secrets {
 		s := &w.o.secrets[i]
 		if inWord && !s.fold {

@@ -1,5 +1,7 @@
 package sanitize
 
+import "slices"
+
 // window is the part of a response that is not let go yet: its bytes as they
 // will be sent, and the text in them. It is bounded by the longest beginning of
 // a leak that can't be decided, maxHeld.
@@ -38,6 +40,8 @@ func (w *window) emit(b byte, at span) {
 func (w *window) feed(p []byte) {
 	from := len(w.raw)
 	w.raw = append(w.raw, p...)
+	w.text = slices.Grow(w.text, len(p))
+	w.at = slices.Grow(w.at, len(p))
 	for i := from; i < len(w.raw); i++ {
 		w.x.byte(w.raw[i], i)
 	}
@@ -140,10 +144,12 @@ func (w *window) match(i int, final bool) match {
 			return m
 		}
 	}
-	if !w.o.begins[w.text[i]] {
+	b, prev := w.text[i], byte(w.ctx)
+	inWord := alnum(prev) || prev == '_'
+	if w.o.begins[b]&anywhere == 0 && (inWord || w.o.begins[b] == 0) {
 		return match{}
 	}
-	return w.secret(w.text[i:], byte(w.ctx), final)
+	return w.secret(w.text[i:], inWord, final)
 }
 
 // pass goes on to the byte at end, and tells those that follow the text.
