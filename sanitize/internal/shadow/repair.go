@@ -421,7 +421,12 @@ const widest = 5
 
 // single takes note of a letter that stands alone.
 func (s *scanner) single(from, to int, isLetter bool) {
-	if s.solos > 0 && from-s.solo.to > widest {
+	switch gap := from - s.solo.to; {
+	case s.solos == 0:
+	case gap == 0: // letters of two scripts side by side
+		s.solos, s.soloLetters = 0, 0
+		return
+	case gap > widest:
 		s.endSolo()
 	}
 	if s.solos == 0 {

@@ -92,6 +92,10 @@ func classify(r rune, like map[rune]string) record {
 	if lookalike == "" {
 		lookalike = like[r]
 	}
+	if base := []rune(plain); lookalike == "" && len(base) == 1 && base[0] > unicode.MaxASCII && base[0] != r {
+		b := classify(base[0], like) // an accented letter looks like what its letter looks like
+		lookalike, kind = b.like, b.class
+	}
 	isLetter := unicode.IsLetter(r) || unicode.IsMark(r)
 	switch {
 	case unicode.IsDigit(r):
