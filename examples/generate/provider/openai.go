@@ -8,6 +8,7 @@ import (
 
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
+	"github.com/openai/openai-go/v3/packages/ssestream"
 )
 
 // OpenAI asks OpenAI's Chat Completions API.
@@ -96,6 +97,9 @@ func (o *OpenAI) stream(ctx context.Context, params openai.ChatCompletionNewPara
 func openaiError(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*openai.Error](err); ok {
 		return fromResponse(e.StatusCode, e.Response, e.RawJSON())
+	}
+	if e, ok := errors.AsType[*ssestream.StreamError](err); ok {
+		return &Error{Body: []byte(e.Event.Data)}
 	}
 	return broken(ctx, err)
 }
