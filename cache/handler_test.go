@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -50,9 +51,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	b.seen, b.got = r, string(body)
 	w.Header().Set("Content-Type", "application/json")
-	for name, values := range b.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), b.header)
 	if b.status != 0 {
 		w.WriteHeader(b.status)
 	}
@@ -517,9 +516,7 @@ func TestWhatIsForOneReaderIsNotShared(t *testing.T) {
 				h := build(t, cache.Config{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					n := calls.Add(1)
 					time.Sleep(time.Second)
-					for name, values := range header {
-						w.Header()[name] = values
-					}
+					maps.Copy(w.Header(), header)
 					_, _ = fmt.Fprint(w, n)
 				}))
 				got := make([]string, 20)
