@@ -34,6 +34,9 @@ func (t *Text) escapes(v *view) bool {
 		case r > ' ' && (r|0x20 >= 'a' && r|0x20 <= 'z' || r >= utf8.RuneSelf):
 			out = utf8.AppendRune(out, r)
 			letters++
+		case r == '&' && i+n < len(raw) && raw[i+n] == '#':
+			out = append(out, '&')
+			letters++ // escaped once more
 		default:
 			out = utf8.AppendRune(out, r)
 			if r <= ' ' || r == '+' || r == '%' {

@@ -14,6 +14,7 @@ func (t *Text) inspect(v *view) {
 	if f.long {
 		t.tokens(v)
 	}
+	t.eightyFive(v)
 	if (f.escape < 2 || !t.escapes(v)) && f.digits >= 8 {
 		t.lists(v)
 	}

@@ -181,6 +181,9 @@ func (s *scanner) read() {
 				i++
 				continue
 			}
+			if buf[i] == '+' && i > 0 && buf[i-1] == 'u' {
+				s.f.escape++ // U+0041
+			}
 		case isDash:
 			if buf[i] == '-' {
 				i++
@@ -388,17 +391,15 @@ func (s *scanner) high(i int) int {
 	buf := s.buf
 	from, size := i, 0
 	for i < len(buf) && buf[i] >= 0x80 {
-		n := 1
-		for i+n < len(buf) && buf[i+n]&0xC0 == 0x80 {
-			n++
-		}
-		if buf[i] == 0xE2 || buf[i] == 0xF0 && buf[min(i+1, len(buf)-1)] == 0x9F { // punctuation, emoji
+		if n := signLen(buf, i); n > 0 {
 			if size == 0 {
 				return i + n
 			}
 			break
 		}
-		i += n
+		for i++; i < len(buf) && buf[i]&0xC0 == 0x80; {
+			i++
+		}
 		size++
 	}
 	if size == 1 {
@@ -449,13 +450,16 @@ func (s *scanner) endSolo() {
 	}
 	narrow, spaces, count, alike := 1<<30, 0, 0, 0
 	begin, _ := s.gap(at.from, at.to)
+	if begin == at.to {
+		return
+	}
 	first := s.buf[begin]
 	for from, to := s.gap(at.from, at.to); from < at.to; from, to = s.gap(to, at.to) {
-		narrow = min(narrow, s.width(from, to))
 		if blank(s.buf[from:to]) {
 			spaces++
 		}
 		if s.buf[from] == first {
+			narrow = min(narrow, s.width(from, to))
 			alike++
 		}
 		count++
@@ -486,15 +490,36 @@ func (s *scanner) width(from, to int) int {
 
 // gap returns the next stretch of bytes before end that are no letters or digits.
 func (s *scanner) gap(i, end int) (from, to int) {
-	word := func(c byte) bool { k := kinds[c]; return k == isLetter || k == isDigit || k == isHigh }
-	for i < end && word(s.buf[i]) {
+	for i < end && isWordByte(s.buf, i) {
 		i++
 	}
 	from = i
-	for i < end && !word(s.buf[i]) {
-		i++
+	for i < end && !isWordByte(s.buf, i) {
+		i += max(1, signLen(s.buf, i))
 	}
-	return from, i
+	return from, min(i, end)
+}
+
+// isWordByte reports whether a letter or digit stands at i.
+func isWordByte(b []byte, i int) bool {
+	switch kinds[b[i]] {
+	case isLetter, isDigit:
+		return true
+	case isHigh:
+		return signLen(b, i) == 0
+	}
+	return false
+}
+
+// signLen returns the length of the punctuation mark or emoji beyond ASCII that starts at i, or 0.
+func signLen(b []byte, i int) int {
+	switch {
+	case b[i] == 0xE2 && i+3 <= len(b):
+		return 3
+	case b[i] == 0xF0 && i+4 <= len(b) && b[i+1] == 0x9F:
+		return 4
+	}
+	return 0
 }
 
 // blank reports whether b has white space.

@@ -1,6 +1,8 @@
 package shadow
 
 import (
+	"bytes"
+	"encoding/ascii85"
 	"encoding/base32"
 	"encoding/base64"
 	"unicode/utf8"
@@ -82,6 +84,7 @@ func (t *Text) token(v *view, from, to int, all byte) int {
 	}
 	out := sixty4(t.out[:0], w)
 	if t.out = out; !readable(out) {
+		t.backToken(v, from, to)
 		return to
 	}
 	for next := to; len(w)%4 == 0; { // wrapped lines
@@ -105,6 +108,36 @@ func (t *Text) token(v *view, from, to int, all byte) int {
 	}
 	t.conceal(v, Base64, from, to, out)
 	return to
+}
+
+// backToken decodes base64 that was written backwards.
+func (t *Text) backToken(v *view, from, to int) {
+	if to-from < 16 {
+		return
+	}
+	t.out = backwards(t.out[:0], v.raw[from:to])
+	n := len(t.out)
+	t.out = sixty4(t.out, t.out)
+	if text := t.out[n:]; readable(text) {
+		t.conceal(v, Base64, from, to, text)
+	}
+}
+
+// eightyFive decodes Ascii85 between the signs that Adobe puts around it.
+func (t *Text) eightyFive(v *view) {
+	from := bytes.Index(v.raw, []byte("<~"))
+	if from < 0 {
+		return
+	}
+	n := bytes.Index(v.raw[from:], []byte("~>"))
+	if n < 0 {
+		return
+	}
+	code := v.raw[from+2 : from+n]
+	t.out = grown(t.out, 4*len(code)) // a z stands for four bytes
+	if n, _, err := ascii85.Decode(t.out, code, true); err == nil && readable(t.out[:n]) {
+		t.conceal(v, ASCII85, from, from+2+len(code)+2, t.out[:n])
+	}
 }
 
 // tail32 is how many of the last n letters of base32 can be decoded.

@@ -10,6 +10,7 @@ const (
 	Plain     Kind = iota
 	Base64         // standard and URL alphabet
 	Base32         //
+	ASCII85        // <~8s;pzeb~>
 	Hex            // 49676e6f, 49 67 6e, 0x49
 	Escaped        // \x49 \u0049 %49 &#73; =49, undone in their surroundings
 	Binary         // 01001001 01100111
@@ -31,7 +32,7 @@ const (
 	numKinds
 )
 
-var kindNames = [numKinds]string{"plain", "base64", "base32", "hex", "escaped", "binary", "decimal", "alphabet", "morse", "nato",
+var kindNames = [numKinds]string{"plain", "base64", "base32", "ascii85", "hex", "escaped", "binary", "decimal", "alphabet", "morse", "nato",
 	"rot", "atbash", "rot47", "reversed", "mirrored", "flipped", "pig latin", "tags", "selectors", "zero width", "fragments"}
 
 // String returns the name of the kind in lower case.

@@ -54,7 +54,7 @@ var special = map[rune]string{
 	'。': ".", '、': ",", '｡': ".", '،': ",", '؛': ";", '؟': "?", '٪': "%", '।': ".", '·': ".", '•': "*", '・': ".", '∙': ".", '⋅': ".",
 	'「': `"`, '」': `"`, '『': `"`, '』': `"`, '【': "[", '】': "]", '〔': "[", '〕': "]", '⟨': "<", '⟩': ">", '〈': "<", '〉': ">", '《': `"`, '》': `"`,
 	'⟦': "[[", '⟧': "]]", '❝': `"`, '❞': `"`, '′': "'", '″': `"`, '¦': "|", '｜': "|", '│': "|", '⁄': "/", '∕': "/", '∖': `\`, '∗': "*", '∶': ":", '։': ":",
-	'ᴉ': "i", 'ɿ': "r", 'Ɐ': "a", '⅄': "y", '˙': ".", '⅂': "l", 'Ⅎ': "f", '⅁': "g", 'Ǝ': "e", 'ǝ': "e", 'Ɔ': "o", 'ɔ': "c", 'ꓤ': "r", 'ꓕ': "t", 'ꓵ': "n", 'ꓷ': "d", 'ꓘ': "k", 'ʅ': "l", 'ן': "l",
+	'ᴉ': "i", 'ɿ': "r", 'ƃ': "g", 'ɟ': "f", 'ɾ': "j", 'Ɐ': "a", '⅄': "y", '˙': ".", '⅂': "l", 'Ⅎ': "f", '⅁': "g", 'Ǝ': "e", 'ǝ': "e", 'Ɔ': "o", 'ɔ': "c", 'ꓤ': "r", 'ꓕ': "t", 'ꓵ': "n", 'ꓷ': "d", 'ꓘ': "k", 'ʅ': "l", 'ן': "l",
 }
 
 var upsideDown = "ʅןᴉɐɔǝɟƃɥɾʞꞁɯɹʇʌʍʎɿⱯ⅄⅂Ⅎ⅁Ǝ"
@@ -121,10 +121,11 @@ func classify(r rune, like map[rune]string) record {
 // plainOf returns what stands for r ("" for itself) and, if that is an ASCII letter, in which dress r was.
 func plainOf(r rune) (string, class) {
 	if strings.ContainsRune(upsideDown, r) {
-		if p, c := byName(r); c == flipped {
-			return p, flipped
+		if s := special[r]; s != "" {
+			return s, flipped
 		}
-		return special[r], flipped
+		p, _ := byName(r)
+		return p, flipped
 	}
 	if s, ok := special[r]; ok {
 		if unicode.IsLetter(r) && s[0] >= 'a' {
