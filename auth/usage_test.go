@@ -152,16 +152,16 @@ func TestLastUsedOfDeleted(t *testing.T) {
 // Many keys, many goroutines: each use is written, in few steps.
 func TestLastUsedHammer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		memory, requests := keyring(t, 1000)
-		store := &writes{Memory: memory.(*auth.Memory)}
+		memory, fields := keyring(t, 1000)
+		store := &writes{Memory: memory}
 		gate, err := auth.New(auth.Config{Store: store})
 		require.NoError(t, err)
 		stop := running(t, gate)
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
-				for _, r := range requests {
-					if _, err := gate.Authenticate(r); err != nil {
+				for _, field := range fields {
+					if _, err := gate.Authenticate(requestWithField(field)); err != nil {
 						t.Error(err)
 					}
 				}

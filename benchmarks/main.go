@@ -21,7 +21,12 @@ var areas = []struct {
 	name   string
 	groups func() []harness.Group
 }{
+	{"auth", authGroups},
+	{"breaker", breakerGroups},
+	{"cache", cacheGroups},
 	{"headers", headersGroups},
+	{"metrics", metricsGroups},
+	{"ratelimit", ratelimitGroups},
 }
 
 func main() {
