@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -244,10 +245,8 @@ func (b *BodyLimit) mediaType(r *http.Request) (isJSON bool, err error) {
 		return false, errMediaType
 	}
 	if m != "application/json" && !strings.HasSuffix(m, "+json") {
-		for _, t := range b.cfg.ContentTypes {
-			if t == m {
-				return false, nil
-			}
+		if slices.Contains(b.cfg.ContentTypes, m) {
+			return false, nil
 		}
 		return false, errMediaType
 	}

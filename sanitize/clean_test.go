@@ -65,17 +65,17 @@ func TestCleanKeeps(t *testing.T) {
 		{"ASCII", "Hello, world!\r\n\tHow are you? ~"},
 		{"letters of all lengths", "é ß 中 𝒳 ½ ﬁ 　\u00a0\u2003\u2028"},
 		{"replacement character", "\ufffd"},
-		{"family", "👨‍👩‍👧‍👦 👩🏽‍🚒 ❤️‍🔥 🏳️‍⚧️ 🏴‍☠️ 🐻‍❄ 🧑🏿‍🤝‍🧑🏻"},
+		{"family", "👨\u200d👩\u200d👧\u200d👦 👩🏽\u200d🚒 ❤️\u200d🔥 🏳️\u200d⚧️ 🏴\u200d☠️ 🐻\u200d❄ 🧑🏿\u200d🤝\u200d🧑🏻"},
 		{"flags", "🇩🇪🇮🇷 🏴\U000E0067\U000E0062\U000E0065\U000E006E\U000E0067\U000E007F 🏴\U000E0075\U000E0073\U000E0074\U000E0078\U000E007F"},
 		{"keycaps", "1️⃣ #️⃣ *️⃣ 3⃣"},
 		{"text presentation", "☎︎ ♀︎ ©️"},
-		{"Persian", "می‌خواهم کتاب‌های PDF‌ها را"},
-		{"Hijri year", "۱۴۰۲ ه‍.ش"},
-		{"Kurdish and Urdu", "ده‌كه‌م اسے‌"},
-		{"Hindi", "क्‍ष क्‌ष"},
-		{"Bengali", "র‌্যাডিক্স"},
-		{"Malayalam chillu", "അവന്‍ പറഞ്ഞു"},
-		{"Sinhala", "ශ්‍රී ලංකා"},
+		{"Persian", "می\u200cخواهم کتاب\u200cهای PDF\u200cها را"},
+		{"Hijri year", "۱۴۰۲ ه\u200d.ش"},
+		{"Kurdish and Urdu", "ده\u200cكه\u200cم اسے\u200c"},
+		{"Hindi", "क्\u200dष क्\u200cष"},
+		{"Bengali", "র\u200c্যাডিক্স"},
+		{"Malayalam chillu", "അവന്\u200d പറഞ്ഞു"},
+		{"Sinhala", "ශ්\u200dරී ලංකා"},
 		{"soft hyphens", "Donau\u00addampf\u00adschiff und in\u00adter\u00adna\u00adtio\u00adnal"},
 		{"Khmer words", "ភាសា\u200bខ្មែរ"},
 		{"Thai words", "ภาษา\u200bไทย"},
@@ -150,7 +150,7 @@ func TestCleanDoesNotAllocateForCleanText(t *testing.T) {
 	if raceEnabled {
 		return // the detector allocates on its own account
 	}
-	text := strings.Repeat("Ein ganz gewöhnlicher Satz 😀 mit می‌خواهم.\n", 50)
+	text := strings.Repeat("Ein ganz gewöhnlicher Satz 😀 mit می\u200cخواهم.\n", 50)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		if got, removed := sanitize.Clean(text); len(got) != len(text) || removed != nil {
 			panic("changed")

@@ -2,6 +2,7 @@ package sanitize
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/sparkhttp/spark/sanitize/internal/detect"
 )
@@ -52,4 +53,38 @@ func (e engine) scan(text string) (float64, []Finding) {
 		}
 	}
 	return score, findings
+}
+
+// relocate turns the offsets of findings in cleaned into those in text, which
+// cleaned was made from.
+func relocate(findings []Finding, cleaned, text string) []Finding {
+	if len(findings) == 0 {
+		return nil
+	}
+	at := make([]int, 0, len(cleaned)+1)
+	i := 0
+	for j, r := range cleaned {
+		n := utf8.RuneLen(r)
+		for i < len(text) {
+			t, size := utf8.DecodeRuneInString(text[i:])
+			if t == utf8.RuneError && size == 1 && (r == '?' || r == utf8.RuneError) || t == r && text[i:i+size] == cleaned[j:j+n] {
+				break
+			}
+			i += size
+		}
+		for k := range n {
+			at = append(at, min(i+k, len(text)))
+		}
+		i = min(i+n, len(text))
+	}
+	at = append(at, len(text))
+	for k := range findings {
+		f := &findings[k]
+		f.Start = at[f.Start]
+		if f.End > 0 {
+			f.End = min(at[f.End-1]+1, len(text))
+		}
+		f.End = max(f.Start, f.End)
+	}
+	return findings
 }

@@ -3,6 +3,7 @@ package sanitize
 import (
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -202,12 +203,7 @@ func (x *extractor) textMember() bool {
 			return true
 		}
 	}
-	for _, m := range x.members {
-		if m == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(x.members, name)
 }
 
 // character takes one byte of the content of a string.

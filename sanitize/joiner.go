@@ -1,6 +1,7 @@
 package sanitize
 
 import (
+	"slices"
 	"unicode"
 	"unicode/utf8"
 )
@@ -99,10 +100,8 @@ func (c *cleaner) directs(r rune, i, n int) bool {
 	if len(kept) >= 2 && c.kindOf(kept[0]) == bidi && c.kindOf(kept[1]) == bidi {
 		return false // a run of them is a code, not a direction
 	}
-	for _, p := range kept {
-		if rightToLeft(p) {
-			return true
-		}
+	if slices.ContainsFunc(kept, rightToLeft) {
+		return true
 	}
 	at := i + n
 	for range near {

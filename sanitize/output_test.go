@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -357,9 +358,7 @@ func TestOutputPassesWhatIsNoText(t *testing.T) {
 		{"Content-Type": {"text/plain"}, "Content-Encoding": {"gzip"}},
 	} {
 		rec := answer(t, o, "", func(w http.ResponseWriter) {
-			for name, v := range h {
-				w.Header()[name] = v
-			}
+			maps.Copy(w.Header(), h)
 			put(t, w, aws)
 		})
 		require.Equal(t, aws, rec.Body.String())

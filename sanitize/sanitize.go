@@ -46,7 +46,7 @@
 //	word          the word, in any of the disguises above
 //	word*         a word that begins so
 //	"some words"  a phrase; punctuation counts in it
-//	(a|b c|"d e") any of the alternatives
+//	(a|b|"c d")   any of the alternatives
 //	{3}           up to three words may stand here
 //	^word         the word only at the beginning of a line
 package sanitize
@@ -161,8 +161,14 @@ func (s *Scanner) Sanitize(ctx context.Context, text string) (Result, error) {
 	if err != nil {
 		return r, err
 	}
-	// What was removed is part of the evidence, so the text is scanned as it came.
+	// What was removed is part of the evidence, so the text is scanned as it came;
+	// what the model reads is what is left, so that is scanned, too.
 	r.Score, r.Findings = s.engine.scan(text)
+	if r.Removed != nil {
+		if score, findings := s.engine.scan(r.Text); score > r.Score {
+			r.Score, r.Findings = score, relocate(findings, r.Text, text)
+		}
+	}
 	switch {
 	case r.Score >= s.cfg.BlockAt:
 		r.Verdict = Block

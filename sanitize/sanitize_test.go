@@ -281,3 +281,28 @@ func TestNames(t *testing.T) {
 		sanitize.ModeBlock.String(), sanitize.ModeWarn.String(), sanitize.ModeShadow.String(), sanitize.ModeOff.String(), sanitize.Mode(9).String(),
 	}, " "))
 }
+
+// TestNothingHidesWhatIsLeft puts every kind of character that is removed into
+// words: what the handler reads then is the attack.
+func TestNothingHidesWhatIsLeft(t *testing.T) {
+	s := newScanner(t, sanitize.Config{Rules: []sanitize.Rule{{ID: "bluebird", Weight: 12, Patterns: []string{"project bluebird"}}}})
+	for _, c := range []string{
+		"\x00", "\x7f", "\u0085", "\u200b", "\u200d", "\u2060", "\ufeff", "\u034f", "\u061c", "\u115f", "\u17b4", "\u180e", "\u202e", "\u2061",
+		"\u2066", "\u3164", "\ufdd0", "\ufe0f", "\ufff9", "\uffa0", "\U0001D173", "\U000E0041", "\U000E0158", "\U000EFFFF", "\U0010FFFE",
+	} {
+		text := "é? Pro" + c + "ject" + c + " blue" + c + "bird!" + c
+		r, err := s.Sanitize(t.Context(), text)
+		require.NoError(t, err)
+		require.Equal(t, "é? Project bluebird!", r.Text)
+		require.Equal(t, sanitize.Block, r.Verdict, "%+q", c)
+		var found bool
+		for _, f := range r.Findings {
+			require.True(t, 0 <= f.Start && f.Start <= f.End && f.End <= len(text))
+			if f.Rule == "bluebird" && f.Via == "" {
+				found = true
+				require.Equal(t, strings.TrimSuffix(strings.TrimPrefix(text, "é? "), "!"+c), text[f.Start:f.End], "%+q", c)
+			}
+		}
+		require.True(t, found)
+	}
+}
