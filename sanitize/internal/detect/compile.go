@@ -112,6 +112,7 @@ func (c *compiler) program() *program {
 		}
 	}
 	p.fuzzy = newFuzzy(single)
+	p.clauseEnd = p.words.find(clauseEnd)
 	return p
 }
 
@@ -128,7 +129,7 @@ func (c *compiler) out(l literal) []int32 {
 	return append(out, first...)
 }
 
-// find returns the outs of the whole literal s.
+// find returns the outs of the literal s, 0 if there is none.
 func (a *automaton) find(s string) int32 {
 	at := int32(0)
 	for i := range len(s) {
@@ -138,7 +139,7 @@ func (a *automaton) find(s string) int32 {
 		}
 		at = t
 	}
-	return a.cells[at].whole
+	return max(a.cells[at].whole, a.cells[at].part)
 }
 
 func b2i(b bool) int {

@@ -11,6 +11,8 @@ type program struct {
 	words *automaton
 	fuzzy fuzzy
 	slots []slot
+	// clauseEnd is the out of the literal of that name.
+	clauseEnd int32
 }
 
 // slot is one element of one pattern; the elements of a pattern follow each other.
@@ -88,13 +90,13 @@ func (m *matcher) scan(view []byte) {
 			i++
 		case kindLine:
 			m.bol = true
-			m.word++
+			m.endClause(i)
 			i++
 		case kindPunct:
 			m.walk(view, i)
 			i++
 		case kindStop:
-			m.word++
+			m.endClause(i)
 			m.walk(view, i)
 			i++
 		default:
@@ -112,7 +114,16 @@ func (m *matcher) scan(view []byte) {
 			}
 		}
 	}
+	m.endClause(len(view))
 	m.word += maxPhrase
+}
+
+// endClause counts as a word and fills what waits for the end of a clause.
+func (m *matcher) endClause(i int) {
+	m.word++
+	if out := m.prog.clauseEnd; out != 0 {
+		m.fill(out, int32(i), int32(i)) //nolint:gosec // views are shorter than 2 GiB
+	}
 }
 
 // readWord looks up the word at i and returns the offset behind it.

@@ -39,6 +39,10 @@ type literal struct {
 // finding was written as one sentence.
 const maxGap = 32
 
+// clauseEnd stands for the end of a sentence, a clause, a line or the text. No
+// view has it: control characters are folded away.
+const clauseEnd = "\x01"
+
 // sets are the named word lists that patterns share.
 type sets map[string][]literal
 
@@ -171,7 +175,10 @@ func parseSet(s string, named sets) ([]literal, error) {
 // newLiteral folds a literal as text is folded. A trailing * makes it a prefix.
 func newLiteral(s string) literal {
 	text, open := strings.CutSuffix(s, "*")
-	if text == "" {
+	switch {
+	case s == "$":
+		return literal{text: clauseEnd, open: true}
+	case text == "":
 		return literal{text: s, open: true}
 	}
 	text = shadow.FoldString(text)
