@@ -2,6 +2,7 @@ package shadow
 
 import (
 	"bytes"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -20,29 +21,44 @@ var lower = func() (t [256]byte) {
 func (t *Text) foldRunes(v *view) {
 	raw := v.raw
 	f := folder{t: t, v: v, latin: -1}
-	buf := v.buf
 	for i := 0; i < len(raw); {
-		c := raw[i]
-		if x := lower[c]; x != 0 {
-			buf = append(buf, x)
-			i++
-			continue
+		i = f.plain(i)
+		if i < len(raw) {
+			i = f.step(i)
+			v.jump(i)
 		}
-		if c == ' ' && i+1 < len(raw) && lower[raw[i+1]] != 0 && len(buf) > 0 && buf[len(buf)-1] > ' ' {
-			buf = append(buf, ' ', lower[raw[i+1]]) // one space between words is what most texts have
-			i += 2
-			continue
-		}
-		v.buf = buf
-		i = f.step(i)
-		v.jump(i)
-		buf = v.buf
 	}
-	v.buf = buf
 	f.flush(len(raw))
 	if n := len(v.buf); n > 0 && v.buf[n-1] <= ' ' {
 		v.cut(n - 1)
 	}
+}
+
+// plain folds ASCII from raw[i] on, up to the first character that needs a closer look, and returns where that stands.
+func (f *folder) plain(i int) int {
+	v := f.v
+	at := len(v.buf)
+	v.buf = slices.Grow(v.buf, len(v.raw)-i)
+	out := v.buf[at:cap(v.buf)]
+	in := v.raw[i:]
+	last := byte(' ')
+	if at > 0 {
+		last = v.buf[at-1]
+	}
+	n := 0
+	for n < len(in) && n < len(out) {
+		x := lower[in[n]]
+		if x == 0 {
+			if in[n] != ' ' || last <= ' ' {
+				break
+			}
+			x = ' ' // one space after a word
+		}
+		out[n], last = x, x
+		n++
+	}
+	v.buf = v.buf[:at+n]
+	return i + n
 }
 
 // A folder holds what folding one text has to remember between characters.

@@ -224,7 +224,7 @@ func (s *scanner) word(i int) int {
 	from, h, size := i, uint32(0), 0
 	for i < len(buf) {
 		c := buf[i]
-		if kinds[c] == isLetter {
+		if c-'a' < 26 {
 			h = h*prime + letterValue[c]
 			i++
 			size++
@@ -264,13 +264,15 @@ func (s *scanner) piece(p piece, marked bool) {
 	}
 	if p.size == 1 && s.alone(p.from) {
 		s.single(p.from, p.to, true)
-	} else {
+	} else if s.solos > 0 {
 		s.endSolo()
 	}
 	if p.worth != 2 {
 		s.join(&p)
 	}
-	s.link(&p)
+	if s.chain.words > 0 || p.from > 0 && s.buf[p.from-1] > ' ' {
+		s.link(&p)
+	}
 	s.before, s.prev = s.prev, p
 }
 
@@ -282,16 +284,21 @@ type chain struct {
 	words    int
 }
 
-// link adds a word to the chain at hand, or ends that and starts one.
+// link adds a word to the chain at hand, or ends that and starts one with it and the word before.
 func (s *scanner) link(p *piece) {
 	c := &s.chain
-	if c.words > 0 && p.from == c.to+1 && s.buf[c.to] > ' ' && (c.words == 1 || s.buf[c.to] == c.sign) {
-		c.sign = s.buf[c.to]
-		c.to, c.worth, c.words = p.to, c.worth+min(p.worth, 100-c.worth), c.words+1
+	linked := s.prev.size > 0 && p.from == s.prev.to+1 && s.buf[s.prev.to] > ' '
+	if c.words > 0 && (!linked || s.buf[s.prev.to] != c.sign) {
+		s.unchain()
+		c.words = 0
+	}
+	if !linked {
 		return
 	}
-	s.unchain()
-	s.chain = chain{from: p.from, to: p.to, words: 1, worth: p.worth}
+	if c.words == 0 {
+		*c = chain{from: s.prev.from, sign: s.buf[s.prev.to], words: 1, worth: s.prev.worth}
+	}
+	c.to, c.worth, c.words = p.to, c.worth+min(p.worth, 100-c.worth), c.words+1
 }
 
 // unchain turns the signs of a chain into spaces if it is made of words that matter.
