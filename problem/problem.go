@@ -120,16 +120,20 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	d := Of(err)
 	h := w.Header()
-	if len(h) > 0 {
-		for _, name := range replaced {
+	for _, name := range replaced {
+		if _, ok := h[name]; ok { // to look is cheaper than to delete
 			delete(h, name)
 		}
 	}
-	body, length := d.render(h.Get("X-Request-Id"))
+	id := ""
+	if v := h["X-Request-Id"]; len(v) > 0 {
+		id = v[0]
+	}
+	body, length := d.render(id)
 	h["Content-Type"] = valueType
 	h["Content-Length"] = length
 	h["X-Content-Type-Options"] = valueNosniff
-	if h.Get("Cache-Control") == "" {
+	if v := h["Cache-Control"]; len(v) == 0 || v[0] == "" {
 		h["Cache-Control"] = valueNoStore
 	}
 	w.WriteHeader(d.status())
