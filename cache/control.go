@@ -18,7 +18,7 @@ func parseRequestControl(h http.Header) requestControl {
 	ask := requestControl{maxAge: -1}
 	values := h["Cache-Control"]
 	if len(values) == 0 {
-		ask.noCache = strings.EqualFold(h.Get("Pragma"), "no-cache") // RFC 9111, section 5.4
+		ask.noCache = strings.EqualFold(first(h["Pragma"]), "no-cache") // RFC 9111, section 5.4
 		return ask
 	}
 	directives(values, func(name, value, _ string) {

@@ -111,10 +111,17 @@ func TestPanicAndExitOfAFillReachAll(t *testing.T) {
 			require.EqualError(t, err, "cache: fill panicked: oops")
 			require.Equal(t, 500, problem.Of(err).Status)
 		}},
-		{"panic with an error", func(context.Context, *cache.Recorder) error { time.Sleep(time.Millisecond); panic(http.ErrAbortHandler) }, func(t *testing.T, err error) {
+		{"panic with an error", func(context.Context, *cache.Recorder) error {
+			time.Sleep(time.Millisecond)
+			panic(http.ErrAbortHandler)
+		}, func(t *testing.T, err error) {
 			require.ErrorIs(t, err, http.ErrAbortHandler)
 		}},
-		{"exit", func(context.Context, *cache.Recorder) error { time.Sleep(time.Millisecond); runtime.Goexit(); return nil }, func(t *testing.T, err error) {
+		{"exit", func(context.Context, *cache.Recorder) error {
+			time.Sleep(time.Millisecond)
+			runtime.Goexit()
+			return nil
+		}, func(t *testing.T, err error) {
 			require.EqualError(t, err, "cache: fill exited its goroutine")
 		}},
 	}
