@@ -3,9 +3,12 @@ package sanitize_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -154,6 +157,13 @@ func TestBodyIsRefused(t *testing.T) {
 		{"bare point", `1.`, "application/json", "", 400, "valid JSON"},
 		{"bare exponent", `1e`, "application/json", "", 400, "valid JSON"},
 		{"plus", `+1`, "application/json", "", 400, "valid JSON"},
+		{"word cut short", `[tru]`, "application/json", "", 400, "valid JSON"},
+		{"no comma", `[1 2]`, "application/json", "", 400, "valid JSON"},
+		{"no comma in an object", `{"a":1 "b":2}`, "application/json", "", 400, "valid JSON"},
+		{"no colon", `{"a" 1}`, "application/json", "", 400, "valid JSON"},
+		{"no name", `{1:2}`, "application/json", "", 400, "valid JSON"},
+		{"broken name", "{\"a\tb\":2}", "application/json", "", 400, "valid JSON"},
+		{"escape cut short", `"\u12`, "application/json", "", 400, "valid JSON"},
 		{"NaN", `NaN`, "application/json", "", 400, "valid JSON"},
 		{"two byte order marks", "\ufeff\ufeff{}", "application/json", "", 400, "valid JSON"},
 		{"second value", `{"prompt":"a"}{"prompt":"b"}`, "application/json", "", 400, "goes on"},
@@ -368,4 +378,53 @@ func FuzzBody(f *testing.F) {
 		}
 		require.Equal(t, !json.Valid([]byte(body)), !strings.Contains(err.Error(), "twice"), "%q: %v", body, err)
 	})
+}
+
+// TestRefusedWithoutBeingAskedFor announces a body that is too large and waits
+// to be told to send it (RFC 9110, section 10.1.1).
+func TestRefusedWithoutBeingAskedFor(t *testing.T) {
+	b := newBodyLimit(t, sanitize.BodyLimitConfig{MaxBytes: 100})
+	srv := httptest.NewServer(b.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, err := io.Copy(io.Discard, r.Body)
+		require.NoError(t, err)
+	})))
+	t.Cleanup(srv.Close)
+	for length, want := range map[int]string{101: "HTTP/1.1 413 ", 100: "HTTP/1.1 100 "} {
+		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", length)
+		require.NoError(t, err)
+		answer := make([]byte, len(want))
+		_, err = io.ReadFull(conn, answer)
+		require.NoError(t, err)
+		require.Equal(t, want, string(answer))
+		require.NoError(t, conn.Close())
+	}
+}
+
+func TestHeadersThatContradictThemselves(t *testing.T) {
+	b := newBodyLimit(t, sanitize.BodyLimitConfig{})
+	r := post(`{}`)
+	r.Header.Add("Content-Type", "text/plain")
+	require.Equal(t, 415, send(t, b.Handler, r).answer.Code)
+	r = post(zip(t, `{}`))
+	r.Header["Content-Encoding"] = []string{"gzip", "identity"}
+	require.Equal(t, 415, send(t, b.Handler, r).answer.Code)
+}
+
+func TestBodyLimitWithinABodyLimit(t *testing.T) {
+	outer := newBodyLimit(t, sanitize.BodyLimitConfig{})
+	inner := newBodyLimit(t, sanitize.BodyLimitConfig{MaxDepth: 1})
+	both := func(next http.Handler) http.Handler { return outer.Handler(inner.Handler(next)) }
+	require.Equal(t, `{"a":1}`, send(t, both, post(`{"a":1}`)).body)
+	require.Equal(t, 422, send(t, both, post(`{"a":[1]}`)).answer.Code)
+}
+
+func TestClientThatLeavesWhileItSends(t *testing.T) {
+	b := newBodyLimit(t, sanitize.BodyLimitConfig{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := b.Read(chunked(iotest.ErrReader(io.ErrUnexpectedEOF)).WithContext(ctx))
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "sanitize: reading the body")
 }

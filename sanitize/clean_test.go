@@ -27,6 +27,7 @@ func TestCleanRemoves(t *testing.T) {
 		{"tags", "hi\U000E0048\U000E0049 there", "hi there", []sanitize.Removal{{"tag", 2, 2}}},
 		{"language tag", "\U000E0001a", "a", []sanitize.Removal{{"tag", 1, 0}}},
 		{"tags behind a flag", "🏴\U000E0069\U000E0067\U000E006E\U000E006F\U000E0072\U000E007F", "🏴", []sanitize.Removal{{"tag", 6, 4}}},
+		{"digits behind a flag", "🏴\U000E0075\U000E0073\U000E0031\U000E0032\U000E007F", "🏴", []sanitize.Removal{{"tag", 5, 4}}},
 		{"flag without end", "🏴\U000E0067\U000E0062\U000E0065\U000E006E\U000E0067!", "🏴!", []sanitize.Removal{{"tag", 5, 4}}},
 		{"bytes in variation selectors", "😀\ufe0f\U000E0158\U000E0155\U000E015C", "😀\ufe0f", []sanitize.Removal{{"variation_selector", 3, 7}}},
 		{"selector behind a letter", "a\ufe0fb\ufe01", "ab", []sanitize.Removal{{"variation_selector", 2, 1}}},

@@ -68,6 +68,9 @@ type eventLine struct {
 	more   bool // the event has a data line already
 }
 
+// maxMember is how long the name of a member with text may be.
+const maxMember = 32
+
 // jsonString is where the extractor is in JSON.
 type jsonString struct {
 	in     bool

@@ -217,7 +217,7 @@ func (g *Guard) request(r *http.Request) (*checkedBody, Report, error) {
 
 // text looks at one text and decides about it.
 func (g *Guard) text(ctx context.Context, t *passage, text string, mode Mode) (Result, error) {
-	detect := mode != ModeOff && (!t.exempt || t.roles == 0)
+	detect := mode != ModeOff && (!t.exempt || t.roles == 0 || t.strict)
 	r, err := g.sanitize(ctx, text, detect)
 	if limit, ok := errors.AsType[*LimitError](err); ok {
 		located := *limit

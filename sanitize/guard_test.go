@@ -234,6 +234,7 @@ func TestRoles(t *testing.T) {
 		{"escaped role", `{"role":"s\u0079stem","content":"BLOCK"}`, []string{"system"}, nil, false, "system"},
 		{"two roles", `{"role":"system","ROLE":"user","content":"BLOCK"}`, []string{"system"}, nil, true, "user"},
 		{"a part that calls itself exempt", `{"role":"user","content":[{"role":"system","text":"BLOCK"}]}`, []string{"system"}, nil, true, "system"},
+		{"a tool result in an exempt message", `{"role":"system","content":[{"type":"tool_result","content":"BLOCK"}]}`, []string{"system"}, nil, true, "tool_result"},
 		{"no role is not exempt", `{"content":"BLOCK"}`, []string{"system", ""}, nil, true, ""},
 		{"tool is strict", `{"role":"tool","content":"WARN"}`, nil, nil, true, "tool"},
 		{"tool result is strict", `{"role":"user","content":[{"type":"tool_result","content":[{"type":"text","text":"WARN"}]}]}`, nil, nil, true, "tool_result"},
@@ -442,4 +443,12 @@ func quote(text string, ascii bool) string {
 func escape(r rune) string {
 	const hex = "0123456789aBcDeF"
 	return string([]byte{'\\', 'u', hex[r>>12&15], hex[r>>8&15], hex[r>>4&15], hex[r&15]})
+}
+
+func TestWarningsWithoutAFamily(t *testing.T) {
+	report := sanitize.Report{Passages: []sanitize.Passage{{Pointer: "/prompt", Result: sanitize.Result{Verdict: sanitize.Warn}}}}
+	require.Equal(t, []string{"The text at /prompt looks suspicious."}, report.Warnings())
+	refusal := &sanitize.Refusal{Pointer: "/prompt"}
+	require.NotContains(t, refusal.Problem().Members, "family")
+	require.ErrorContains(t, refusal, "sanitize: text refused")
 }

@@ -196,10 +196,10 @@ func (d *document) member(p path, inside *scope) error {
 // unique reports names that are there twice, escapes undone.
 func (d *document) unique(names []span) error {
 	const few = 12
-	if len(names) <= few {
-		for i := range names {
-			for j := range i {
-				if d.same(names[i], names[j]) {
+	if len(names) <= few && !slices.ContainsFunc(names, d.odd) {
+		for i, n := range names {
+			for _, m := range names[:i] {
+				if bytes.Equal(d.data[n.start:n.end], d.data[m.start:m.end]) {
 					return errDuplicate
 				}
 			}
@@ -216,8 +216,9 @@ func (d *document) unique(names []span) error {
 	return nil
 }
 
-func (d *document) same(a, b span) bool {
-	return bytes.Equal(name(d.data[a.start:a.end]), name(d.data[b.start:b.end]))
+// odd reports whether a name may be written in more than one way.
+func (d *document) odd(n span) bool {
+	return slices.ContainsFunc(d.data[n.start:n.end], func(b byte) bool { return b == '\\' || b >= utf8.RuneSelf })
 }
 
 // name returns the name that decoders read: without escapes, and with one

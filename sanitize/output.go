@@ -158,6 +158,11 @@ func NewOutput(cfg OutputConfig) (*Output, error) {
 			return nil, err
 		}
 	}
+	for _, m := range cfg.Members {
+		if m == "" || len(m) >= maxMember {
+			return nil, fmt.Errorf("sanitize: Members holds a name of %d bytes, want 1 to %d", len(m), maxMember-1)
+		}
+	}
 	for _, h := range cfg.AllowedHosts {
 		if h == "" || h != strings.ToLower(h) || strings.ContainsAny(h, "/:@ ") {
 			return nil, fmt.Errorf("sanitize: AllowedHosts holds %q, want a host in lower case without port", h)

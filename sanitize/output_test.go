@@ -475,6 +475,7 @@ func TestOutputConfigErrors(t *testing.T) {
 		{"canary", sanitize.OutputConfig{Canaries: []string{"short"}}, "Canaries holds one of 5 bytes"},
 		{"prompt", sanitize.OutputConfig{Prompts: []string{"You are a bot."}}, "Prompts holds one of 10 letters"},
 		{"host", sanitize.OutputConfig{AllowedHosts: []string{"https://example.com"}}, "AllowedHosts holds"},
+		{"member", sanitize.OutputConfig{Members: []string{strings.Repeat("x", 32)}}, "Members holds a name of 32 bytes"},
 		{"rule", sanitize.OutputConfig{Disabled: []string{"secret.nothing"}}, `"secret.nothing"`},
 	}
 	for _, tt := range tests {
@@ -516,4 +517,79 @@ func FuzzOutput(f *testing.F) {
 		}
 		require.Equal(t, whole, run(n))
 	})
+}
+
+// TestOutputEventLines shows what of a stream counts as text.
+func TestOutputEventLines(t *testing.T) {
+	o := newOutput(t, sanitize.OutputConfig{Members: []string{"tok"}})
+	stars := strings.Repeat("*", len(aws))
+	tests := []struct{ name, in, want string }{
+		{"lines of one event", "data: AKIAQ3ZXW7\ndata: P2LMN4TR5K\n\n", "data: AKIAQ3ZXW7\ndata: P2LMN4TR5K\n\n"},
+		{"lines of one event, CRLF", "data: AKIAQ3ZXW7\r\ndata: P2LMN4TR5K\r\n\r\n", "data: AKIAQ3ZXW7\r\ndata: P2LMN4TR5K\r\n\r\n"},
+		{"two events", "data:AKIAQ3ZXW7\n\ndata:P2LMN4TR5K\n\n", "data:**********\n\ndata:**********\n\n"},
+		{"two events, CR", "data: AKIAQ3ZXW7\r\rdata: P2LMN4TR5K\r\r", "data: **********\r\rdata: **********\r\r"},
+		{"other lines between", "data: AKIAQ3ZXW7\n\nevent: data:x\nid: 7\n: note\n\ndatax: q\ndata: P2LMN4TR5K\n\n", "data: **********\n\nevent: data:x\nid: 7\n: note\n\ndatax: q\ndata: **********\n\n"},
+		{"a member of the caller's", `data: {"tok":"AKIAQ3ZXW7","id":"x"}` + "\n\n" + `data: {"id":"y","tok":"P2LMN4TR5K"}` + "\n\n", `data: {"tok":"**********","id":"x"}` + "\n\n" + `data: {"id":"y","tok":"**********"}` + "\n\n"},
+		{"other members", `data: {"id":"` + aws + `","content of a member whose name is long":"` + aws + `"}` + "\n\n", `data: {"id":"` + aws + `","content of a member whose name is long":"` + aws + `"}` + "\n\n"},
+		{"strings", "data: \"AKIAQ3ZXW7\"\n\ndata: \"P2LMN4TR5K\"\n\ndata: [DONE]\n\n", "data: \"**********\"\n\ndata: \"**********\"\n\ndata: [DONE]\n\n"},
+		{"braces in plain text", "data: so\n\ndata: {" + aws + "}\n\n", "data: so\n\ndata: {" + stars + "}\n\n"},
+		{"cut in the middle", "data: {\"text\":\"" + aws, "data: {\"text\":\"" + stars},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, size := range []int{1, 2, 5, len(tt.in)} {
+				rec := answer(t, o, "text/event-stream; charset=utf-8", func(w http.ResponseWriter) {
+					for rest := tt.in; rest != ""; {
+						n := min(size, len(rest))
+						put(t, w, rest[:n])
+						rest = rest[n:]
+					}
+				})
+				require.Equal(t, tt.want, rec.Body.String())
+			}
+		})
+	}
+}
+
+// TestOutputHoldsLittleOfAPrompt begins to repeat a prompt and never goes on.
+func TestOutputHoldsLittleOfAPrompt(t *testing.T) {
+	o := newOutput(t, sanitize.OutputConfig{})
+	rec := answer(t, o, "text/plain", func(w http.ResponseWriter) {
+		put(t, w, prompt[:30], strings.Repeat(" ", 100_000))
+		require.Less(t, 100_030-flushed(w), 8<<10)
+		put(t, w, prompt[30:])
+	})
+	require.Contains(t, rec.Body.String(), prompt[:30], "let go, since it was held for too long")
+	require.NotContains(t, rec.Body.String(), prompt[60:])
+}
+
+func TestOutputHeaders(t *testing.T) {
+	for _, action := range []sanitize.Action{sanitize.Redact, sanitize.Abort} {
+		o := newOutput(t, sanitize.OutputConfig{Action: func(*http.Request) sanitize.Action { return action }})
+		rec := answer(t, o, "text/event-stream", func(w http.ResponseWriter) {
+			w.Header().Set("X-Early", "1")
+			require.NoError(t, http.NewResponseController(w).Flush()) // opens the stream
+			w.WriteHeader(http.StatusTeapot)                          // too late
+			put(t, w, "data: a\n\n")
+		})
+		require.Equal(t, 200, rec.Code)
+		require.Equal(t, "1", rec.Header().Get("X-Early"))
+		rec = answer(t, o, "text/plain", func(w http.ResponseWriter) { w.WriteHeader(http.StatusAccepted) })
+		require.Equal(t, 202, rec.Code)
+		rec = answer(t, o, "text/plain", func(http.ResponseWriter) {})
+		require.Equal(t, 200, rec.Code)
+	}
+	abort := newOutput(t, sanitize.OutputConfig{Action: func(*http.Request) sanitize.Action { return sanitize.Abort }})
+	rec := answer(t, abort, "text/plain", func(w http.ResponseWriter) {
+		w.Header().Set("Etag", `"x"`)
+		_, err := io.WriteString(w, aws)
+		require.Error(t, err)
+		_, err = io.WriteString(w, "more")
+		require.Error(t, err)
+		require.Error(t, http.NewResponseController(w).Flush())
+	})
+	require.Equal(t, 502, rec.Code)
+	require.Equal(t, "application/problem+json", rec.Header().Get("Content-Type"))
+	require.Empty(t, rec.Header().Get("Etag"))
+	require.NotContains(t, rec.Body.String(), "more")
 }

@@ -277,6 +277,9 @@ func TestNames(t *testing.T) {
 	require.Equal(t, "low medium high critical severity 9", strings.Join([]string{
 		sanitize.Low.String(), sanitize.Medium.String(), sanitize.High.String(), sanitize.Critical.String(), sanitize.Severity(9).String(),
 	}, " "))
+	require.Equal(t, "redact abort observe ignore action 9", strings.Join([]string{
+		sanitize.Redact.String(), sanitize.Abort.String(), sanitize.Observe.String(), sanitize.Ignore.String(), sanitize.Action(9).String(),
+	}, " "))
 	require.Equal(t, "block warn shadow off mode 9", strings.Join([]string{
 		sanitize.ModeBlock.String(), sanitize.ModeWarn.String(), sanitize.ModeShadow.String(), sanitize.ModeOff.String(), sanitize.Mode(9).String(),
 	}, " "))
