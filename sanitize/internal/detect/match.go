@@ -27,9 +27,15 @@ type slot struct {
 	bol    bool // only as the first word of a line
 }
 
+// A place is the number of a word, and of the punctuation mark after it: words
+// are counted for gaps, marks only have an order.
+type place = uint64
+
+const maxMark = 255
+
 // filled is what a scan remembers of a slot.
 type filled struct {
-	at, end   uint32 // numbers of the first and last word of the literal
+	at, end   place  // of the first and the last word of the literal
 	startWord uint32 // number of the first word of the pattern
 	start     int32  // byte offset of that word
 }
@@ -47,7 +53,7 @@ type matcher struct {
 	prog  *program
 	slot  []filled
 	older []filled // what was in the slot when an earlier word had filled it
-	until []uint32 // slot -> last word that may fill it, as the slot before it was filled
+	until []place  // slot -> last word that may fill it, as the slot before it was filled
 	seen  []uint32 // rule -> word number at which the scan that found it began
 	index []int32  // rule -> its place in hits, if seen
 	hits  []hit
@@ -56,6 +62,7 @@ type matcher struct {
 	// allowed tells that a match is harmless. Nil: none is.
 	allowed func(view []byte, start, end int) bool
 	word    uint32 // number of the current word
+	mark    uint32 // number of the current mark after that word, at most maxMark
 	from    uint32 // word number at which the scan began
 	bol     bool   // no word of this line was read yet
 	// work counts automaton steps and slot visits: what the linear-time test bounds.
@@ -66,7 +73,7 @@ type matcher struct {
 const maxParts = 64
 
 func newMatcher(p *program, rules int) *matcher {
-	return &matcher{prog: p, slot: make([]filled, len(p.slots)), older: make([]filled, len(p.slots)), until: make([]uint32, len(p.slots)+1), seen: make([]uint32, rules), index: make([]int32, rules), word: 1}
+	return &matcher{prog: p, slot: make([]filled, len(p.slots)), older: make([]filled, len(p.slots)), until: make([]place, len(p.slots)+1), seen: make([]uint32, rules), index: make([]int32, rules), word: 1}
 }
 
 // scan reads view once and leaves what it found in m.hits, at most one hit for
@@ -81,6 +88,7 @@ func (m *matcher) scan(view []byte) {
 	}
 	m.word += 2 * (maxGap + maxPhrase)
 	m.from = m.word
+	m.mark = 0
 	m.hits = m.hits[:0]
 	m.view = view
 	m.bol = true
@@ -93,23 +101,23 @@ func (m *matcher) scan(view []byte) {
 			m.endClause(i)
 			i++
 		case kindPunct:
-			m.walk(view, i)
+			m.punctuation(view, i)
 			i++
 		case kindStop:
 			m.endClause(i)
-			m.walk(view, i)
+			m.punctuation(view, i)
 			i++
 		default:
 			switch n, k := runeKind(view[i:]); k {
 			case kindWord:
 				i = m.readWord(view, i)
 			case kindSingle:
-				m.word++
+				m.nextWord()
 				m.walk(view, i)
 				m.bol = false
 				i += n
 			default:
-				m.walk(view, i)
+				m.punctuation(view, i)
 				i += n
 			}
 		}
@@ -118,9 +126,21 @@ func (m *matcher) scan(view []byte) {
 	m.word += maxPhrase
 }
 
+// nextWord begins a word.
+func (m *matcher) nextWord() {
+	m.word++
+	m.mark = 0
+}
+
+// punctuation looks for literals that begin with a mark.
+func (m *matcher) punctuation(view []byte, i int) {
+	m.mark = min(m.mark+1, maxMark)
+	m.walk(view, i)
+}
+
 // endClause counts as a word and fills what waits for the end of a clause.
 func (m *matcher) endClause(i int) {
-	m.word++
+	m.nextWord()
 	if out := m.prog.clauseEnd; out != 0 {
 		m.fill(out, int32(i), int32(i)) //nolint:gosec // views are shorter than 2 GiB
 	}
@@ -128,7 +148,7 @@ func (m *matcher) endClause(i int) {
 
 // readWord looks up the word at i and returns the offset behind it.
 func (m *matcher) readWord(view []byte, i int) int {
-	m.word++
+	m.nextWord()
 	found := m.walk(view, i)
 	end := wordEnd(view, i)
 	if !found && end-i >= minFuzzy {
@@ -184,7 +204,7 @@ func (m *matcher) split(view []byte, i, end int) {
 			m.fill(p.out, p.start, p.end)
 			m.bol = false
 		}
-		m.word++
+		m.nextWord()
 	}
 }
 
@@ -234,11 +254,15 @@ func (m *matcher) walk(view []byte, i int) bool {
 // that go on with a pattern, then those that begin one.
 func (m *matcher) fill(out, start, end int32) {
 	outs := m.prog.words.outs[out:]
-	last := m.word + uint32(outs[0]) - 1 //nolint:gosec // words of a literal, 1 to maxPhrase
+	here := place(m.word)<<8 | place(m.mark)
+	last := here
+	if outs[0] > 1 { // a phrase
+		last = place(m.word+uint32(outs[0])-1) << 8 //nolint:gosec // 2 to maxPhrase
+	}
 	later := outs[2 : 2+outs[1]]
 	for _, id := range later {
-		if m.word <= m.until[id] {
-			m.goOn(id, last, end)
+		if here <= m.until[id] {
+			m.goOn(id, here, last, end)
 		}
 	}
 	first := outs[2+outs[1]:]
@@ -248,26 +272,39 @@ func (m *matcher) fill(out, start, end int32) {
 		if s.bol && !m.bol {
 			continue
 		}
-		m.put(id, s, filled{at: m.word, end: last, startWord: m.word, start: start}, end)
+		m.put(id, s, filled{at: here, end: last, startWord: m.word, start: start}, end)
 	}
 	m.work += len(later) + len(first)
 }
 
 // goOn fills a slot if the slot before it was filled by words that are over and
 // not too far away.
-func (m *matcher) goOn(id int32, last uint32, end int32) {
+func (m *matcher) goOn(id int32, here, last place, end int32) {
 	s := &m.prog.slots[id]
 	if s.bol && !m.bol {
 		return
 	}
 	before := &m.slot[id-1]
-	if before.end >= m.word { // a longer literal that begins here, or isn't over yet
+	if before.end >= here { // a longer literal that begins here, or isn't over yet
 		before = &m.older[id-1]
 	}
-	if before.end < m.from || m.word <= before.end || m.word-before.end-1 > uint32(s.gap) {
+	if before.end < place(m.from)<<8 || here <= before.end {
 		return
 	}
-	m.put(id, s, filled{at: m.word, end: last, startWord: before.startWord, start: before.start}, end)
+	between := here>>8 - before.end>>8 // words; a mark stands behind its word, a word doesn't
+	if here&maxMark == 0 {
+		between--
+	}
+	if between > place(s.gap) {
+		return
+	}
+	m.put(id, s, filled{at: here, end: last, startWord: before.startWord, start: before.start}, end)
+}
+
+// reach is a place behind which a slot can't be filled any more, if the slot
+// before it ends at end and gap words may stand between them.
+func reach(end place, gap uint8) place {
+	return (end>>8+1+place(gap))<<8 | maxMark
 }
 
 func (m *matcher) put(id int32, s *slot, f filled, end int32) {
@@ -277,11 +314,11 @@ func (m *matcher) put(id int32, s *slot, f filled, end int32) {
 			return
 		}
 	}
-	if m.slot[id].at != m.word {
+	if m.slot[id].at != f.at {
 		m.older[id] = m.slot[id]
 	}
 	m.slot[id] = f
-	m.until[id+1] = f.end + 1 + uint32(s.next)
+	m.until[id+1] = reach(f.end, s.next)
 }
 
 // accept records a complete pattern unless its guard stands before it. Of
@@ -295,7 +332,7 @@ func (m *matcher) accept(s *slot, f filled, end int32) {
 		return
 	}
 	if s.guard >= 0 {
-		g := m.slot[s.guard].end
+		g := uint32(m.slot[s.guard].end >> 8) //nolint:gosec // the number of a word
 		if g >= m.from && g < f.startWord && f.startWord-g <= uint32(s.within) {
 			return
 		}

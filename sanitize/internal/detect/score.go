@@ -23,6 +23,9 @@ const (
 	minHidden = 4
 	// quotedFactor is what a quotation is worth in a text about attacks.
 	quotedFactor = 0.15
+	// mentionedFactor is what any other match loses there, for each of up to two
+	// signs that the text is about attacks.
+	mentionedFactor = 0.25
 	// What the classifier says counts no more than maxClassifier either way, and
 	// is reported from reportClassifier on.
 	maxClassifier    = 6
@@ -157,11 +160,18 @@ func (e *Engine) score(s *scratch) float64 {
 		logit += s.opinion
 	}
 	s.weights = s.weights[:0]
-	prose := slices.ContainsFunc(s.found, func(f Finding) bool { return f.Weight < 0 })
+	context := 0 // rules that say the text is about attacks
+	for i := range s.found {
+		if s.found[i].Weight < 0 {
+			context++
+		}
+	}
 	for i := range s.found {
 		f := &s.found[i]
-		if prose && (f.Quoted || f.Via == shadow.Fragments.String()) {
+		if context > 0 && f.Weight > 0 && (f.Quoted || f.Via == shadow.Fragments.String()) {
 			f.Weight *= quotedFactor
+		} else if context > 0 && f.Weight > 0 && f.Via == "" {
+			f.Weight *= 1 - float64(min(context, 2))*mentionedFactor
 		}
 		s.weights = append(s.weights, familyWeight{f.Family, f.Weight})
 	}
