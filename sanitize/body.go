@@ -158,13 +158,15 @@ func (b *checkedBody) install(r *http.Request) {
 	r.Body = b
 	r.ContentLength = int64(len(b.data))
 	r.TransferEncoding = nil
-	length := strconv.Itoa(len(b.data))
-	if r.Header.Get("Content-Encoding") == "" && (r.Header.Get("Content-Length") == length || r.Header.Get("Content-Length") == "") {
+	var buf [20]byte
+	length := strconv.AppendInt(buf[:0], int64(len(b.data)), 10)
+	announced := r.Header.Get("Content-Length")
+	if r.Header.Get("Content-Encoding") == "" && (announced == "" || announced == string(length)) {
 		return
 	}
 	r.Header = r.Header.Clone() // it belongs to the middlewares further out, too
 	r.Header.Del("Content-Encoding")
-	r.Header.Set("Content-Length", length)
+	r.Header.Set("Content-Length", string(length))
 }
 
 // read reads the body. It leaves the JSON unchecked if parse is false: then the

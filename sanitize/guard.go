@@ -212,7 +212,13 @@ func (g *Guard) request(r *http.Request) (*checkedBody, Report, error) {
 		mode = g.cfg.Mode(r)
 	}
 	data, report, err := g.Check(r.Context(), body.data, mode)
-	return &checkedBody{data: data, json: true}, report, err
+	if err != nil {
+		return nil, report, err
+	}
+	if &data[0] != &body.data[0] { // a BodyLimit further out has the other one
+		body = &checkedBody{data: data, json: true}
+	}
+	return body, report, nil
 }
 
 // text looks at one text and decides about it.

@@ -179,6 +179,19 @@ func TestModes(t *testing.T) {
 	}
 }
 
+// shouter is a Sanitizer that changes texts in a way of its own.
+type shouter struct{}
+
+func (shouter) Sanitize(_ context.Context, text string) (sanitize.Result, error) {
+	return sanitize.Result{Text: strings.ToUpper(text) + "\xff\"\b"}, nil
+}
+
+func TestSanitizerOfTheCallers(t *testing.T) {
+	g := newGuard(t, sanitize.GuardConfig{Fields: []string{"/prompt"}, Sanitizer: shouter{}})
+	e := send(t, g.Handler, post(`{"prompt":"hi","x":"hi"}`))
+	require.Equal(t, "{\"prompt\":\"HI\ufffd\\\"\\u0008\",\"x\":\"hi\"}", e.body)
+}
+
 func TestLimitsHoldWithDetectionOff(t *testing.T) {
 	for _, s := range []sanitize.Sanitizer{nil, marker{}} {
 		g := newGuard(t, sanitize.GuardConfig{
