@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 	"time"
 )
 
@@ -68,7 +69,7 @@ func (m *Manager) Create(ctx context.Context, template KeyInfo) (Key, KeyInfo, e
 		return Key{}, KeyInfo{}, err
 	}
 	rec := (&Record{KeyInfo: template, Current: m.seal.seal(key)}).Clone()
-	rec.ID, rec.Prefix = key.ID(), m.cfg.Prefix
+	rec.ID, rec.Prefix = strings.Clone(key.ID()), m.cfg.Prefix // else the store would hold the key itself, as what the id is a part of
 	rec.Created, rec.Expires = now(), micros(template.Expires)
 	rec.Rotated, rec.PreviousExpires, rec.Revoked, rec.LastUsed = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	info, err := m.change(ctx, "create", rec.ID, func(old *Record) (*Record, error) {

@@ -94,16 +94,17 @@ type KeyInfo struct {
 	Metadata map[string]string `json:"metadata,omitempty"`
 	// Disabled refuses the key until it is false again.
 	Disabled bool `json:"disabled,omitempty"`
-	// Created is when the key was issued first.
-	Created time.Time `json:"created"`
 	// Expires is when the key ends to be valid; the zero time if it never does.
 	Expires time.Time `json:"expires,omitzero"`
-	// Rotated is when the key was replaced last.
-	Rotated time.Time `json:"rotated,omitzero"`
-	// PreviousExpires is when the key from before that ends to be valid.
-	PreviousExpires time.Time `json:"previous_expires,omitzero"`
 	// Revoked is when the key was revoked, which is for good.
 	Revoked time.Time `json:"revoked,omitzero"`
+	// PreviousExpires is when the key from before the last rotation ends to be
+	// valid.
+	PreviousExpires time.Time `json:"previous_expires,omitzero"`
+	// Created is when the key was issued first.
+	Created time.Time `json:"created"`
+	// Rotated is when the key was replaced last.
+	Rotated time.Time `json:"rotated,omitzero"`
 	// LastUsed is when the key was used last, give or take a minute or two.
 	LastUsed time.Time `json:"last_used,omitzero"`
 }

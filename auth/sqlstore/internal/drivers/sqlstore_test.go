@@ -249,3 +249,54 @@ func TestTimeout(t *testing.T) {
 		require.NoError(t, conn.Close())
 	})
 }
+
+// An update that always comes too late gives up, and loses nothing of what
+// others have written.
+func TestContended(t *testing.T) {
+	each(t, func(t *testing.T, d sqlstore.Dialect, open func() *sql.DB) {
+		store := newStore(t, d, open())
+		_, info, err := newManager(t, store).Create(t.Context(), auth.KeyInfo{Owner: "ada"})
+		require.NoError(t, err)
+		other, n := newStore(t, d, open()), 0
+		err = store.Update(t.Context(), func(old *auth.Record) (*auth.Record, error) {
+			n++
+			old.Plan = "lost"
+			return old, other.Update(t.Context(), func(old *auth.Record) (*auth.Record, error) {
+				old.Plan = fmt.Sprint(n)
+				return old, nil
+			}, info.ID)
+		}, info.ID)
+		require.ErrorIs(t, err, sqlstore.ErrContended)
+		rec, err := store.Lookup(t.Context(), info.ID)
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(n), rec.Plan)
+	})
+}
+
+// A record that is removed and made anew isn't mistaken for the one from before.
+func TestRemovedMeanwhile(t *testing.T) {
+	each(t, func(t *testing.T, d sqlstore.Dialect, open func() *sql.DB) {
+		store := newStore(t, d, open())
+		_, info, err := newManager(t, store).Create(t.Context(), auth.KeyInfo{Owner: "ada"})
+		require.NoError(t, err)
+		var seen []string
+		err = store.Update(t.Context(), func(old *auth.Record) (*auth.Record, error) {
+			if seen = append(seen, old.Owner); len(seen) == 1 {
+				again := old.Clone()
+				again.Owner = "bob"
+				for _, rec := range []*auth.Record{nil, again} {
+					if err := store.Update(t.Context(), func(*auth.Record) (*auth.Record, error) { return rec, nil }, info.ID); err != nil {
+						return nil, err
+					}
+				}
+			}
+			old.Plan = "pro"
+			return old, nil
+		}, info.ID)
+		require.NoError(t, err)
+		require.Equal(t, []string{"ada", "bob"}, seen)
+		rec, err := store.Lookup(t.Context(), info.ID)
+		require.NoError(t, err)
+		require.Equal(t, "bob", rec.Owner)
+	})
+}
