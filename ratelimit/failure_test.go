@@ -198,17 +198,36 @@ func TestReserveInTheHandlerWhenTheLimiterFails(t *testing.T) {
 		h := newMiddleware(t, ratelimit.Config{
 			Policies: []ratelimit.Policy{tokenPolicy}, Limiter: l,
 			Estimate: func(*http.Request) int64 { return 100 },
-		}).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			Replicas: 2,
+		}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			q, _ := ratelimit.FromContext(r.Context())
 			l.down.Store(true)
 			require.NoError(t, q.Reserve(r.Context(), 300))
 			l.down.Store(false)
 			q.Settle(r.Context(), 50)
+			w.WriteHeader(200)
 		}))
-		w := get(h, "/", "")
-		require.Equal(t, 200, w.Code)
+		w := get(h, "/", "").Result()
+		require.Equal(t, 200, w.StatusCode)
+		require.Equal(t, "degraded", w.Header.Get("X-RateLimit-Mode"))
+		require.Equal(t, []string{`"tokens";r=200;t=8`}, w.Header.Values("RateLimit"), "of the one that stands in")
 		require.Equal(t, []int64{950}, left(t, l, "ip:192.0.2.1", tokenPolicy), "100 were reserved there, and 50 used in all")
 	})
+}
+
+// TestDegradedHeaders sets them a second time, after the handler has reserved.
+func TestDegradedHeaders(t *testing.T) {
+	l := &remote{Memory: ratelimit.NewMemory(0)}
+	l.down.Store(true)
+	h := newMiddleware(t, ratelimit.Config{Policies: []ratelimit.Policy{tokenPolicy}, Limiter: l, Replicas: 2}).Handler(
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			q, _ := ratelimit.FromContext(r.Context())
+			require.NoError(t, q.Reserve(r.Context(), 300))
+			w.WriteHeader(200)
+		}))
+	w := get(h, "/", "").Result()
+	require.Equal(t, []string{`"tokens";q=500;spark-unit="tokens";w=3600`}, w.Header.Values("RateLimit-Policy"))
+	require.Equal(t, []string{`"tokens";r=200;t=8`}, w.Header.Values("RateLimit"))
 }
 
 func TestEvents(t *testing.T) {

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -133,12 +134,18 @@ func seconds(d time.Duration) int64 {
 // setState sets RateLimit-Policy and RateLimit, and what goes with them.
 func (m *Middleware) setState(h http.Header, r *Reservation, retryAfter int64) {
 	charges := r.hold.Charges
-	if r.set.header.policy != nil && len(charges) > 0 {
-		h[headerState] = r.set.header.state(charges, retryAfter)
-		h[headerPolicy] = r.set.header.policy
-	}
 	if r.degraded {
-		m.setDegraded(h, charges)
+		h[headerMode] = []string{"degraded"}
+	}
+	if r.set.header.policy != nil && len(charges) > 0 {
+		policy := r.set.header.policy
+		if r.degraded {
+			policy = policyHeader(charges)
+		}
+		state := r.set.header.state(charges, retryAfter)
+		h[headerPolicy] = beside(h[headerPolicy], r.sent.policy, policy)
+		h[headerState] = beside(h[headerState], r.sent.state, state)
+		r.sent.policy, r.sent.state = policy[0], state[0]
 	}
 	if m.cfg.LegacyHeaders {
 		setLegacy(h, charges)
@@ -148,19 +155,31 @@ func (m *Middleware) setState(h http.Header, r *Reservation, retryAfter int64) {
 	}
 }
 
-// setDegraded tells the client that its quotas are those of a limiter that stands
-// in for the one that failed.
-func (m *Middleware) setDegraded(h http.Header, charges []Charge) {
-	h[headerMode] = []string{"degraded"}
+// beside returns the lines of a field with value added, in place of old if that
+// is one of them: another middleware may have set a line of its own, and a list
+// can be split over lines. The slices are shared, so they are not written to.
+func beside(lines []string, old string, value []string) []string {
+	if len(lines) == 0 {
+		return value
+	}
+	all := slices.Clone(lines)
+	if i := slices.Index(all, old); i >= 0 {
+		all[i] = value[0]
+		return all
+	}
+	return append(all, value...)
+}
+
+// policyHeader returns the value of RateLimit-Policy for the policies of a limiter
+// that stands in: they are the quotas now.
+func policyHeader(charges []Charge) []string {
 	var b []byte
 	for i := range charges {
 		if charges[i].Policy.Mode != Shadow {
 			b = appendPolicy(b, charges[i].Policy)
 		}
 	}
-	if len(b) > 0 {
-		h[headerPolicy] = []string{string(b)}
-	}
+	return []string{string(b)}
 }
 
 const exposed = "RateLimit, RateLimit-Policy, Retry-After"

@@ -245,18 +245,25 @@ func (m *Middleware) serveHolding(w http.ResponseWriter, r *http.Request, next h
 		return
 	}
 	m.setState(w.Header(), res, 0)
-	inner := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		response.ServeContext(NewContext(r.Context(), res), w, r, next)
-	})
-	response.Serve(w, r, inner, (*watch)(res))
+	if s.tokens {
+		handler := next
+		next = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			response.ServeContext(NewContext(r.Context(), res), w, r, handler)
+		})
+	}
+	response.Serve(w, r, next, (*watch)(res))
 }
 
 // answer refuses a request.
 func (m *Middleware) answer(w http.ResponseWriter, r *http.Request, res *Reservation, err error) {
+	e, ok := (*Error)(nil), true
 	if err == nil {
-		err = m.refuse(res)
+		e = m.refuse(res)
+		err = e
+	} else {
+		e, ok = errors.AsType[*Error](err)
 	}
-	if e, ok := errors.AsType[*Error](err); ok {
+	if ok {
 		e.SetHeader(w.Header())
 		e.state = nil // res may be used again
 	}

@@ -39,8 +39,9 @@ type Reservation struct {
 	settled  bool
 	attached bool // to a response, or to whatever else calls finish
 	degraded bool
-	refusal  *Error // the latest, if Reserve refused
-	changed  bool   // since the headers were set
+	refusal  *Error                         // the latest, if Reserve refused
+	changed  bool                           // since the headers were set
+	sent     struct{ policy, state string } // the values of the header that were set
 }
 
 // taken is a hold and who keeps it.
@@ -53,7 +54,8 @@ type contextKey struct{}
 
 // FromContext returns the reservation of the request of ctx. There is none, which
 // is no reason not to call its methods, if none of the policies of the request is
-// of [Tokens] or [Concurrency].
+// of [Tokens]. If there are two middlewares with such policies around a handler,
+// it is that of the inner one.
 func FromContext(ctx context.Context) (*Reservation, bool) {
 	r, ok := ctx.Value(contextKey{}).(*Reservation)
 	return r, ok
@@ -126,8 +128,9 @@ func (r *Reservation) Use(n int64) {
 
 // Settle puts the tokens that were actually used in place of those reserved: the
 // rest is given back, or what is missing taken as a debt, which refuses the next
-// requests until it is paid. The first call counts. If there is none when the
-// response ends, what [Reservation.Use] was told counts, else the estimate.
+// requests until it is paid. The first call counts, unless more is reserved after
+// it. If there is none when the response ends, what [Reservation.Use] was told
+// counts, else the estimate.
 //
 // When the lease has run out, nothing is given back any more. For a reservation
 // from [Middleware.Reserve] or [Middleware.Wait], Settle also gives back its
@@ -201,7 +204,19 @@ func (r *Reservation) settleLocked(ctx context.Context, actual int64, release bo
 	for _, t := range r.more {
 		err = cmp.Or(err, r.send(ctx, t.limiter, t.hold))
 	}
+	r.forgetTokens()
 	return err
+}
+
+// forgetTokens leaves what is settled behind: what is reserved afterwards is
+// settled by itself.
+func (r *Reservation) forgetTokens() {
+	r.more = nil
+	for i := range r.hold.Charges {
+		if c := &r.hold.Charges[i]; c.Policy.Unit == Tokens {
+			c.Cost, c.Actual = 0, 0
+		}
+	}
 }
 
 // spread sets Actual of all charges of a policy so that they add up to actual.

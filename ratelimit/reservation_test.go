@@ -73,6 +73,19 @@ func TestHowAReservationEnds(t *testing.T) {
 			_ = q.Reserve(r.Context(), 300)
 			q.Settle(r.Context(), 100) // less than either
 		}, 900},
+		{"settled, and reserved again", func(_ http.ResponseWriter, r *http.Request, q *ratelimit.Reservation) {
+			_ = q.Reserve(r.Context(), 500)
+			q.Settle(r.Context(), 100)
+			_ = q.Reserve(r.Context(), 300)
+			q.Settle(r.Context(), 50)
+		}, 850},
+		{"settled, reserved again, and used in part", func(_ http.ResponseWriter, r *http.Request, q *ratelimit.Reservation) {
+			_ = q.Reserve(r.Context(), 500)
+			q.Use(400)
+			q.Settle(r.Context(), 100)
+			_ = q.Reserve(r.Context(), 300)
+			q.Use(20)
+		}, 880},
 		{"used in parts", func(_ http.ResponseWriter, r *http.Request, q *ratelimit.Reservation) {
 			_ = q.Reserve(r.Context(), 500)
 			q.Use(10)
@@ -222,7 +235,7 @@ func TestDebtRefusesTheNextRequest(t *testing.T) {
 		require.Equal(t, "30", w.Header().Get("Retry-After"), "until there is no debt")
 		time.Sleep(30*time.Second - 1)
 		require.Equal(t, 429, get(h, "/", "").Code)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		require.Equal(t, 200, get(h, "/", "").Code)
 	})
 }
@@ -386,6 +399,29 @@ func TestPatternIsHandedBack(t *testing.T) {
 	r := httptest.NewRequest("GET", "/v1/7", nil)
 	h.ServeHTTP(httptest.NewRecorder(), r)
 	require.Equal(t, "GET /v1/{id}", r.Pattern)
+}
+
+// TestTwoMiddlewares has one limit by address before another one by user.
+func TestTwoMiddlewares(t *testing.T) {
+	outer := newMiddleware(t, ratelimit.Config{Policies: []ratelimit.Policy{perHour("address", 3)}})
+	tokens := newMiddleware(t, ratelimit.Config{Policies: []ratelimit.Policy{tokenPolicy}, Key: byUser})
+	inner := newMiddleware(t, ratelimit.Config{Policies: []ratelimit.Policy{streamPolicy}, Key: byUser})
+	h := outer.Handler(tokens.Handler(inner.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q, _ := ratelimit.FromContext(r.Context())
+		require.NoError(t, q.Reserve(r.Context(), 100), "the reservation with tokens is found through the other one")
+		w.WriteHeader(200)
+	}))))
+	for i := range 3 {
+		w := get(h, "/", "ada").Result()
+		require.Equal(t, 200, w.StatusCode)
+		require.Equal(t, []string{
+			fmt.Sprintf(`"address";r=%d;t=1200`, 2-i), fmt.Sprintf(`"tokens";r=%d;t=4`, 900-100*i), `"streams";r=0`,
+		}, w.Header.Values("RateLimit"))
+		require.Len(t, w.Header.Values("RateLimit-Policy"), 3)
+	}
+	w := get(h, "/", "ada")
+	require.Equal(t, 429, w.Code)
+	require.Equal(t, []string{`"address";r=0;t=1200`}, w.Header().Values("RateLimit"))
 }
 
 func TestErrorIsShownThroughWrapping(t *testing.T) {
