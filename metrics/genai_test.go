@@ -30,6 +30,7 @@ func TestStreamedCall(t *testing.T) {
 		call.End(metrics.Outcome{Err: io.EOF}) // as if deferred
 
 		v := values(t, m)
+		require.NotContains(t, scrape(t, m, ""), "_OTHER\",gen_ai", "only the first end counts")
 		operation := `gen_ai_operation_name="chat",gen_ai_provider_name="anthropic",gen_ai_request_model="claude"`
 		whole := `{error_type="",` + operation + `,gen_ai_response_model="claude"}`
 		require.InDelta(t, 5, v["gen_ai_client_operation_duration_seconds_sum"+whole], 1e-9)

@@ -255,7 +255,7 @@ func newRequests(m *Metrics) (*requests, error) {
 	}
 	q.late.sets.Store(new([]*series))
 	q.labels[other] = q.late // a pattern unfit for a label has the same one
-	q.routes.Store(new(map[string]*route))
+	q.routes.Store(&map[string]*route{})
 	return q, nil
 }
 
@@ -307,10 +307,14 @@ func (q *requests) add(pattern string, id seriesID) *series {
 	defer q.mu.Unlock()
 	label := routeLabel(pattern)
 	rt := q.labels[label]
+	var found *series
+	if rt != nil {
+		found = rt.find(id)
+	}
+	if found == nil && q.n >= q.limit {
+		return q.addLateLocked(id)
+	}
 	if rt == nil {
-		if q.n >= q.limit {
-			return q.addLateLocked(id)
-		}
 		label = strings.Clone(label) // it may be part of a much larger string
 		rt = &route{label: label}
 		rt.sets.Store(new([]*series))
@@ -318,17 +322,11 @@ func (q *requests) add(pattern string, id seriesID) *series {
 	}
 	if routes := *q.routes.Load(); routes[pattern] == nil && len(routes) < q.limit {
 		routes = maps.Clone(routes)
-		if routes == nil {
-			routes = make(map[string]*route)
-		}
 		routes[strings.Clone(pattern)] = rt
 		q.routes.Store(&routes)
 	}
-	if s := rt.find(id); s != nil {
-		return s
-	}
-	if q.n >= q.limit {
-		return q.addLateLocked(id)
+	if found != nil {
+		return found
 	}
 	q.n++
 	return q.newSeriesLocked(rt, id)
