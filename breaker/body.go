@@ -24,9 +24,9 @@ type exchange struct {
 	ended  atomic.Bool
 }
 
-// judge says what err means if the provider had been silent for so long.
-func (x *exchange) judge(err error, silent time.Duration) Outcome {
-	return x.b.hangCredit(x.b.cfg.Classify(x.caller, err), min(silent, x.t.silence()))
+// judge says what err means, after the provider had been waited for so long.
+func (x *exchange) judge(err error, waited time.Duration) Outcome {
+	return x.b.hangCredit(x.b.cfg.Classify(x.caller, err), waited)
 }
 
 // end takes the first outcome.
@@ -37,7 +37,7 @@ func (x *exchange) end(o Outcome, err error) {
 	switch {
 	case o == (Outcome{}):
 		x.t.see(nil)
-	case o.Reason != "client_gone" && x.caller.Err() == nil: // it is the provider's word
+	case o.Reason != "client_gone": // it is the provider's doing
 		x.t.see(&o)
 	}
 	if !x.nested {

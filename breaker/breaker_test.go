@@ -52,7 +52,20 @@ func refused(t testing.TB, err error) *breaker.OpenError {
 }
 
 func TestConsecutiveFailuresOpen(t *testing.T) {
-	b := newBreaker(t, breaker.Config{Name: "claude"})
+	tests := []struct {
+		name string
+		cfg  breaker.Config
+	}{
+		{"plain", breaker.Config{Name: "claude"}},
+		{"observed", breaker.Config{Name: "claude", OnOutcome: func(context.Context, breaker.Event) {}}},
+		{"looking for slowness", breaker.Config{Name: "claude", SlowCall: time.Hour}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { testConsecutiveFailures(t, newBreaker(t, tt.cfg)) })
+	}
+}
+
+func testConsecutiveFailures(t *testing.T, b *breaker.Breaker) {
 	for range 4 {
 		require.ErrorIs(t, b.Do(t.Context(), fail), errDown)
 	}
@@ -108,6 +121,21 @@ func TestWindowForgets(t *testing.T) {
 		require.Error(t, b.Do(t.Context(), fail))
 		require.Equal(t, breaker.Closed, b.State())
 		require.Equal(t, breaker.Counts{Failures: 1, Consecutive: 10}, b.Counts())
+	})
+}
+
+// The window moves on in small steps: what lies close together is seen together.
+func TestWindowRolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, breaker.Config{ConsecutiveFailures: -1, MinCalls: 2, Window: 10 * time.Second})
+		for range 10 {
+			time.Sleep(8 * time.Second)
+			require.Error(t, b.Do(t.Context(), fail))
+			if b.State() == breaker.Open {
+				return
+			}
+		}
+		require.Fail(t, "8 s apart, failures are never in one window of 10 s")
 	})
 }
 

@@ -95,6 +95,11 @@ func TestClientGoneAndHangCredit(t *testing.T) {
 		{"after a long silence", breaker.Config{}, leave(30 * time.Second), breaker.Counts{Failures: 1, Consecutive: 1}},
 		{"after a long answer", breaker.Config{}, leave(60*time.Second, 20*time.Second, 20*time.Second), breaker.Counts{Ignored: 1}},
 		{"after an answer that fell silent", breaker.Config{}, leave(60*time.Second, 20*time.Second), breaker.Counts{Failures: 1, Consecutive: 1}},
+		{"soon, but long after it was tracked", breaker.Config{}, func(ctx context.Context, b *breaker.Breaker) {
+			ctx, cancel := context.WithCancel(breaker.Track(ctx))
+			time.Sleep(time.Hour)
+			_ = b.Do(ctx, func(ctx context.Context) error { cancel(); return ctx.Err() })
+		}, breaker.Counts{Ignored: 1}},
 		{"no credit", breaker.Config{HangAfter: -1}, leave(time.Hour), breaker.Counts{Ignored: 1}},
 	}
 	for _, tt := range tests {

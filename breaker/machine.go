@@ -146,14 +146,13 @@ func (b *Breaker) settle(ctx context.Context, p permit, o Outcome, err error) {
 		e = b.event(ctx, p, o, err)
 	}
 	b.mu.Lock()
-	live := b.endProbeLocked(p.probe)
-	e.Counted = live && p.epoch == b.epoch
-	if live {
+	if b.endProbeLocked(p.probe) {
+		e.Counted = p.epoch == b.epoch
 		b.noteOutcomeLocked(ctx, e)
 		b.heedLocked(o)
-	}
-	if e.Counted {
-		b.countLocked(ctx, o, &e)
+		if e.Counted {
+			b.countLocked(ctx, o, &e)
+		}
 	}
 	b.deliver()
 }
@@ -226,7 +225,7 @@ func (b *Breaker) followLocked(ctx context.Context, reason string) {
 	switch {
 	case c.To == Closed:
 		c.Reason = "probes succeeded"
-		b.reopened, b.retryUntil = 0, 0
+		b.reopened = 0
 	case c.To == Open:
 		if c.From == HalfOpen {
 			b.reopened++

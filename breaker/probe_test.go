@@ -95,6 +95,35 @@ func TestProbesOfAnEarlierTime(t *testing.T) {
 	})
 }
 
+// Probes that succeeded take up their places: no more calls are let through than
+// are needed.
+func TestNoMoreProbesThanNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := opened(t, breaker.Config{Probes: 2})
+		time.Sleep(2 * time.Minute)
+		require.NoError(t, b.Do(t.Context(), succeed))
+		done, err := b.Allow()
+		require.NoError(t, err)
+		_, err = b.Allow()
+		refused(t, err)
+		done(breaker.Success)
+		require.Equal(t, breaker.Closed, b.State())
+	})
+}
+
+// The longest that any of the failing calls was told counts.
+func TestLongestRetryAfter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, breaker.Config{ConsecutiveFailures: 2})
+		for _, d := range []time.Duration{100 * time.Second, 10 * time.Second} {
+			_ = b.Do(t.Context(), func(context.Context) error {
+				return breaker.WithOutcome(errDown, breaker.Outcome{Verdict: breaker.Failure, RetryAfter: d})
+			})
+		}
+		require.GreaterOrEqual(t, b.Status().RetryAfter, 100*time.Second)
+	})
+}
+
 func TestIgnoredProbesFreeTheirPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := opened(t, breaker.Config{})

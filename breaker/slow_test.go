@@ -2,6 +2,8 @@ package breaker_test
 
 import (
 	"context"
+	"io"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -55,6 +57,56 @@ func TestSlowness(t *testing.T) {
 				require.NoError(t, b.Do(t.Context(), tt.call))
 				require.Equal(t, breaker.Open, b.State(), "a slow probe is no recovery")
 				require.Equal(t, tt.reason, b.Status().Reason)
+			})
+		})
+	}
+}
+
+// What was slow before the breaker opened does not count after it has closed.
+func TestSlownessStartsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, breaker.Config{SlowCall: time.Second, MinCalls: 4, Window: time.Hour})
+		for range 4 {
+			require.NoError(t, b.Do(t.Context(), taking(2*time.Second, nil)))
+		}
+		require.Equal(t, breaker.Open, b.State())
+		time.Sleep(time.Minute)
+		require.NoError(t, b.Do(t.Context(), succeed))
+		require.Equal(t, breaker.Closed, b.State())
+		require.Zero(t, b.Counts())
+	})
+}
+
+// The first token of a stream is the first that has a piece of the answer. Where
+// the protocol is not known, it is the first event.
+func TestFirstTokenOfAStream(t *testing.T) {
+	start, delta, _ := strings.Cut(messages, "event: content")
+	tests := []struct {
+		name string
+		sent []string // a second apart
+		want time.Duration
+	}{
+		{"messages", []string{start, ": ping\n\n", "event: content" + delta, messagesEnd}, 3 * time.Second},
+		{"chat", []string{": ping\n\n", chat, chatEnd}, 2 * time.Second},
+		{"unknown", []string{": ping\n\n", "data: tick\n\n", "data: tock\n\n"}, 2 * time.Second},
+		{"no answer", []string{start, messagesEnd}, 2 * time.Second},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				seen := make(chan breaker.Event, 1)
+				client, _ := guard(t, breaker.Config{OnOutcome: note(seen)}, breaker.TransportConfig{Base: stream(func(_ context.Context, w *io.PipeWriter) {
+					for _, s := range tt.sent {
+						time.Sleep(time.Second)
+						_, _ = io.WriteString(w, s)
+					}
+					_ = w.Close()
+				})})
+				resp := get(t, t.Context(), client)
+				_, err := io.ReadAll(resp.Body)
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+				require.Equal(t, tt.want, (<-seen).FirstToken)
 			})
 		})
 	}

@@ -2,6 +2,7 @@ package breaker_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,6 +82,52 @@ func TestForce(t *testing.T) {
 		require.Equal(t, breaker.Open, b.State(), "it goes on as it was")
 		time.Sleep(2 * time.Minute)
 		require.Equal(t, breaker.HalfOpen, b.State())
+	})
+}
+
+// The longer of two cooldowns counts, and that of a breaker that opened meanwhile.
+func TestLongestCooldown(t *testing.T) {
+	limited := func(d time.Duration) func(context.Context) error {
+		return func(context.Context) error {
+			return breaker.WithOutcome(errDown, breaker.Outcome{Verdict: breaker.Cooldown, RetryAfter: d})
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, breaker.Config{ConsecutiveFailures: 1, OpenTime: 10 * time.Second})
+		var wg sync.WaitGroup
+		for _, call := range []func(context.Context) error{limited(time.Minute), limited(time.Second), fail} {
+			wg.Go(func() {
+				_ = b.Do(t.Context(), func(ctx context.Context) error { time.Sleep(time.Second); return call(ctx) })
+			})
+			synctest.Wait() // they are under way together, and end in this order
+		}
+		wg.Wait()
+		require.Equal(t, breaker.Open, b.State())
+		require.Equal(t, time.Minute, refused(t, b.Do(t.Context(), succeed)).RetryAfter)
+		require.Equal(t, time.Minute, b.Status().RetryAfter)
+	})
+}
+
+// Only what changes something is told, and a forced state keeps quiet about what
+// would have happened without it.
+func TestForceIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []string
+		b := newBreaker(t, breaker.Config{
+			ConsecutiveFailures: 1,
+			OnStateChange:       func(_ context.Context, c breaker.StateChange) { told = append(told, c.Reason) },
+		})
+		b.Release()
+		require.Error(t, b.Do(t.Context(), fail))
+		b.ForceOpen(time.Minute)
+		b.ForceOpen(time.Hour)
+		time.Sleep(30 * time.Minute)
+		require.Equal(t, breaker.Open, b.State())
+		require.Equal(t, 30*time.Minute, b.Status().RetryAfter)
+		require.Equal(t, []string{"consecutive failures", "forced"}, told)
+		time.Sleep(30 * time.Minute)
+		require.Equal(t, breaker.HalfOpen, b.State())
+		require.Equal(t, []string{"consecutive failures", "forced", "released", "open time over"}, told)
 	})
 }
 

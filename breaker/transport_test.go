@@ -123,6 +123,15 @@ type panicking struct{}
 
 func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("boom") }
 
+type compressed struct{}
+
+func (compressed) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: 200, ContentLength: -1, Body: io.NopCloser(strings.NewReader("\x1f\x8b…")),
+		Header: http.Header{"Content-Type": {"text/event-stream"}, "Content-Encoding": {"gzip"}},
+	}, nil
+}
+
 type bodiless struct{ status int }
 
 func (b bodiless) RoundTrip(*http.Request) (*http.Response, error) {
@@ -150,6 +159,26 @@ func TestTransportOddities(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, http.NoBody, resp.Body, "the body is left as it is: it can be written to")
 		require.Equal(t, 1, b.Counts().Successes)
+	})
+	t.Run("compressed stream", func(t *testing.T) {
+		client, b := guard(t, breaker.Config{}, breaker.TransportConfig{Base: compressed{}})
+		resp, err := client.Transport.RoundTrip(req)
+		require.NoError(t, err)
+		_, err = io.ReadAll(resp.Body)
+		require.NoError(t, err, "its events can't be read")
+		require.Equal(t, 1, b.Counts().Successes)
+	})
+	t.Run("context", func(t *testing.T) {
+		var sent context.Context
+		client, _ := guard(t, breaker.Config{}, breaker.TransportConfig{Base: pipe{status: 200, length: -1, serve: func(ctx context.Context, w *io.PipeWriter) {
+			sent = ctx
+			_ = w.Close()
+		}}})
+		resp, err := client.Transport.RoundTrip(req)
+		require.NoError(t, err)
+		_, err = io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Error(t, sent.Err(), "it ends with the response")
 	})
 	t.Run("body of an error that is cut", func(t *testing.T) {
 		client, b := guard(t, breaker.Config{}, breaker.TransportConfig{Base: pipe{status: 400, length: -1, serve: func(_ context.Context, w *io.PipeWriter) {
@@ -183,7 +212,11 @@ func TestTransportOddities(t *testing.T) {
 // Within a call to the same breaker the Transport does not count again, but says
 // what the call's error means.
 func TestTransportWithinFailover(t *testing.T) {
-	group, err := breaker.NewGroup(breaker.GroupConfig{Names: []string{"claude"}})
+	told := 0
+	group, err := breaker.NewGroup(breaker.GroupConfig{
+		Names:   []string{"claude"},
+		Breaker: breaker.Config{OnOutcome: func(context.Context, breaker.Event) { told++ }},
+	})
 	require.NoError(t, err)
 	f, err := breaker.NewFailover(breaker.FailoverConfig{Group: group, Order: []string{"claude"}, Retries: -1})
 	require.NoError(t, err)
@@ -235,8 +268,9 @@ func TestTransportWithinFailover(t *testing.T) {
 		{"/auth", "auth", breaker.Counts{Successes: 2, Ignored: 1}},
 		{"/cut", "truncated", breaker.Counts{Successes: 2, Ignored: 1, Failures: 1, Consecutive: 1}},
 	}
-	for _, tt := range tests {
+	for i, tt := range tests {
 		res, _ := ask(tt.path)
+		require.Equal(t, i+1, told, "once for each call")
 		require.Equal(t, tt.reason, res.Attempts[0].Outcome.Reason)
 		require.Equal(t, tt.counts, b.Counts(), tt.path)
 	}
@@ -254,6 +288,7 @@ func TestTransportKnowsTheCallersContext(t *testing.T) {
 		{"timeout", func(ctx context.Context) (context.Context, context.CancelFunc) {
 			return context.WithTimeout(ctx, time.Second)
 		}, "timeout"},
+		{"closed early", func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} }, "failed"},
 		{"own reason", func(ctx context.Context) (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancel(ctx)
 			time.AfterFunc(time.Second, cancel)
@@ -279,8 +314,12 @@ func TestTransportKnowsTheCallersContext(t *testing.T) {
 					ctx, cancel := tt.end(ctx)
 					defer cancel()
 					resp := get(t, ctx, &http.Client{Transport: rt})
-					_, err := io.ReadAll(resp.Body)
-					require.Error(t, err)
+					_, err := io.CopyN(io.Discard, resp.Body, int64(len(messages)))
+					require.NoError(t, err)
+					if tt.name != "closed early" {
+						_, err = io.ReadAll(resp.Body)
+						require.Error(t, err)
+					}
 					require.NoError(t, resp.Body.Close())
 					if tt.name == "timeout" {
 						return err
@@ -293,4 +332,59 @@ func TestTransportKnowsTheCallersContext(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A sign of life is as good as a token: who leaves soon after it was not hung.
+func TestSignsOfLife(t *testing.T) {
+	tests := []struct {
+		name   string
+		header time.Duration // when the header comes
+		pings  int           // 20 s apart
+		leave  time.Duration
+		reason string
+	}{
+		{"header", 20 * time.Second, 0, 40 * time.Second, "client_gone"},
+		{"header, then nothing", 20 * time.Second, 0, 60 * time.Second, "hang"},
+		{"pings", 0, 3, 80 * time.Second, "client_gone"},
+		{"pings, then nothing", 0, 3, 100 * time.Second, "hang"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				group := newGroup(t, breaker.GroupConfig{})
+				b, err := group.Get("claude")
+				require.NoError(t, err)
+				base := stream(func(ctx context.Context, w *io.PipeWriter) {
+					for range tt.pings {
+						time.Sleep(20 * time.Second)
+						_, _ = io.WriteString(w, ": ping\n\n")
+					}
+					<-ctx.Done()
+				})
+				rt, err := breaker.NewTransport(breaker.TransportConfig{Breaker: b, IdleTimeout: -1, Base: late{base, tt.header}})
+				require.NoError(t, err)
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(tt.leave, cancel)
+				res, err := newFailover(t, breaker.FailoverConfig{Group: group}).Do(ctx, func(ctx context.Context, _ string) error {
+					resp := get(t, ctx, &http.Client{Transport: rt})
+					defer func() { _ = resp.Body.Close() }()
+					_, err := io.ReadAll(resp.Body)
+					return err
+				})
+				require.ErrorIs(t, err, context.Canceled)
+				require.Equal(t, tt.reason, res.Attempts[0].Outcome.Reason)
+			})
+		})
+	}
+}
+
+// late sends its header after some time.
+type late struct {
+	http.RoundTripper
+	after time.Duration
+}
+
+func (l late) RoundTrip(r *http.Request) (*http.Response, error) {
+	time.Sleep(l.after)
+	return l.RoundTripper.RoundTrip(r)
 }
