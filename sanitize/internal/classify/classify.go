@@ -1,4 +1,4 @@
-// Package classify judges a text by its words: a linear model over hashed words, pairs and triples of words, trained on a
+// Package classify judges a text by its words: a linear model over hashed words and pairs of words, trained on a
 // corpus of attacks and of harmless texts (MODEL.md says which, with what result, and where it fails).
 //
 // It reads a folded view (package shadow), looks at windows of it, so that an instruction in a long document weighs as much as
@@ -47,7 +47,7 @@ func Logit(view []byte) float64 {
 		best = int32(math.MinInt32)
 	)
 	for r.next(&f) {
-		w := weight(f[0]) + weight(f[1]) + weight(f[2]) + weight(f[3])
+		w := weight(f[0]) + weight(f[1]) + weight(f[2])
 		sum += w - ring[n%Window]
 		ring[n%Window] = w
 		if n++; n >= Window {

@@ -253,13 +253,15 @@ func (f *folder) word(i int) int {
 		v.cut(start)
 	}
 	for at := from; at < end; {
+		if c := raw[at]; c < utf8.RuneSelf {
+			v.jump(at)
+			v.buf = append(v.buf, lower[c])
+			at++
+			continue
+		}
 		r, n := decode(raw[at:])
 		cl, plain, like := lookup(r)
 		switch {
-		case r < utf8.RuneSelf:
-			plain = string(rune(lower[r]))
-			v.jump(at)
-			v.buf = append(v.buf, lower[r])
 		case cl == invisible || cl == bidi || cl == shifter || cl == tag:
 			f.unseen(r, cl, at)
 		case cl == mark:

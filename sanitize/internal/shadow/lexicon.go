@@ -11,7 +11,7 @@ const keywords = "ignore ignoring disregard forget override overrule bypass negl
 	"restriction restrictions limitation limitations policy policies command commands constraint constraints " +
 	"system systems prompt prompts prompting message messages reveal reveals print output repeat disclose display expose leak " +
 	"secret secrets password passwords credential credentials confidential hidden token developer administrator admin " +
-	"assistant chatgpt openai model pretend roleplay character persona jailbreak jailbroken unrestricted unfiltered uncensored " +
+	"assistant chatgpt openai model pretend character persona jailbreak jailbroken unrestricted unfiltered uncensored " +
 	"uncensor restrict filter filters safety ethical ethics moral morals illegal harmful malicious exploit hacker hacked pwned " +
 	"execute respond response simulate simulator override sudo root mode enabled disabled disable enable activate " +
 	"initialize initial original content comply obey follow context conversation everything anything immediately " +

@@ -111,7 +111,7 @@ func (t *Text) list(v *view, from, to int, as byte, count int) {
 		as   byte
 		kind Kind
 		few  int
-	}{{asBits, Binary, 1}, {asDecimal, Decimal, 6}, {asHex, Hex, 6}, {asOctal, Decimal, 6}, {asLetter, Alphabet, 6}} {
+	}{{asBits, Binary, 1}, {asDecimal, Decimal, 6}, {asHex, Hex, 6}, {asOctal, Decimal, 6}, {asLetter, Alphabet, 8}} {
 		if as&way.as == 0 || count < way.few {
 			continue
 		}
@@ -138,7 +138,7 @@ func (t *Text) list(v *view, from, to int, as byte, count int) {
 // wordGap reports whether the gap between two numbers of letters also ends a word.
 func wordGap(gap []byte) bool {
 	for _, c := range gap {
-		if c == ' ' && len(gap) == 1 && false || c == '/' || c == '|' || c == '\n' {
+		if c == '/' || c == '|' || c == '\n' {
 			return true
 		}
 	}
@@ -183,11 +183,12 @@ func (t *Text) morse(v *view) {
 	out := t.out[:0]
 	b := v.buf
 	from, end, count := -1, 0, 0
+	dots, dashes := 0, 0
 	finish := func() {
-		if count >= 4 && readable(out) {
+		if count >= 4 && dots > 1 && dashes > 1 && readable(out) {
 			t.reveal(Morse, v, from, end, out)
 		}
-		out, from, count = t.out[:0], -1, 0
+		out, from, count, dots, dashes = t.out[:0], -1, 0, 0, 0
 	}
 	for i := 0; i < len(b); {
 		if b[i] != '.' && b[i] != '-' && b[i] != '_' {
@@ -200,8 +201,11 @@ func (t *Text) morse(v *view) {
 		at, start := 1, i
 		for i < len(b) && (b[i] == '.' || b[i] == '-' || b[i] == '_') && i-start < 8 {
 			at = at << 1 & 0x1FF
-			if b[i] != '.' {
+			if b[i] == '.' {
+				dots++
+			} else {
 				at |= 1
+				dashes++
 			}
 			i++
 		}

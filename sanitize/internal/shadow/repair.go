@@ -27,6 +27,7 @@ type scanner struct {
 	v    *view
 	t    *Text
 
+	close        int  // where the next > stands, if that is known
 	veiled       bool // the text has characters that veil words
 	leet         int  // words with leetspeak undone
 	leetLike     int  // words that may be leetspeak
@@ -155,7 +156,7 @@ func (t *Text) take(v *view, cuts []span) {
 // read goes through the words of the view once.
 func (s *scanner) read() {
 	s.buf, s.cuts, s.leet, s.leetLike = s.v.buf, s.cuts[:0], 0, 0
-	s.leetDone = 0
+	s.leetDone, s.close = 0, -1
 	s.prev, s.before, s.chain, s.solos, s.soloLetters, s.f = piece{}, piece{}, chain{}, 0, 0, findings{}
 	buf := s.buf
 	token := 0 // start of the run of characters that encodings are made of
@@ -231,7 +232,7 @@ func (s *scanner) word(i int) int {
 			continue
 		}
 		if kinds[c] == isMarkup && i > from {
-			if n := inWord(buf[i:]); n > 0 {
+			if n := s.inWord(i); n > 0 {
 				s.cuts = append(s.cuts, span{i, i + n})
 				s.t.signals.Marks++
 				i += n
@@ -353,25 +354,38 @@ func (s *scanner) gapOK(from, to int) bool {
 	return true
 }
 
-// inWord returns the length of the markup at the start of b if a letter follows it.
-func inWord(b []byte) int {
-	n := 0
-	if b[0] != '<' {
-		for n < len(b) && n < 6 && (b[n] == '*' || b[n] == '`' || b[n] == '~') {
+// inWord returns the length of the markup at i if a letter follows it.
+func (s *scanner) inWord(i int) int {
+	b := s.buf
+	n := i
+	if b[n] != '<' {
+		for n < len(b) && n < i+6 && (b[n] == '*' || b[n] == '`' || b[n] == '~') {
 			n++
 		}
 	}
 	for n < len(b) && b[n] == '<' {
-		end := bytes.IndexByte(b[n:min(len(b), n+64)], '>')
-		if end < 0 || !inline(b[n+1:n+end]) {
+		end := s.closing(n)
+		if end-n > 64 || !inline(b[n+1:end]) {
 			return 0
 		}
-		n += end + 1
+		n = end + 1
 	}
 	if n < len(b) && (kinds[b[n]] == isLetter || kinds[b[n]] == isHigh) {
-		return n
+		return n - i
 	}
 	return 0
+}
+
+// closing returns where the next > after i stands, far beyond the end if there is none. It looks at each byte once.
+func (s *scanner) closing(i int) int {
+	if s.close < i {
+		n := bytes.IndexByte(s.buf[i:], '>')
+		if n < 0 {
+			n = 1 << 30
+		}
+		s.close = i + n
+	}
+	return s.close
 }
 
 // inline reports whether a tag leaves the word that it stands in whole.
@@ -452,31 +466,33 @@ func (s *scanner) single(from, to int, isLetter bool) {
 func (s *scanner) endSolo() {
 	n, letters, at := s.solos, s.soloLetters, s.solo
 	s.solos, s.soloLetters = 0, 0
-	if n < 4 || letters*2 < n {
+	if letters < 4 || letters*2 < n {
 		return
 	}
-	narrow, spaces, count, alike := 1<<30, 0, 0, 0
 	begin, _ := s.gap(at.from, at.to)
 	if begin == at.to {
 		return
 	}
 	first := s.buf[begin]
+	narrow, spaces, count, alike := 1<<30, 0, 0, 0
+	c := cursor{v: s.v}
+	c.from(at.from)
 	for from, to := s.gap(at.from, at.to); from < at.to; from, to = s.gap(to, at.to) {
+		if s.buf[from] == first {
+			narrow = min(narrow, s.width(&c, from, to))
+			alike++
+		}
 		if blank(s.buf[from:to]) {
 			spaces++
-		}
-		if s.buf[from] == first {
-			narrow = min(narrow, s.width(from, to))
-			alike++
 		}
 		count++
 	}
 	if alike*2 < count {
 		return // a formula, a path
 	}
+	c.from(at.from)
 	for from, to := s.gap(at.from, at.to); from < at.to; from, to = s.gap(to, at.to) {
-		wide := s.width(from, to) > narrow
-		if wide || blank(s.buf[from:to]) && spaces < count {
+		if s.width(&c, from, to) > narrow || spaces < count && blank(s.buf[from:to]) {
 			s.buf[from] = ' '
 			from++
 		}
@@ -488,9 +504,10 @@ func (s *scanner) endSolo() {
 }
 
 // width is how wide a gap is: in the source if it is white space, of which the view keeps one.
-func (s *scanner) width(from, to int) int {
+func (s *scanner) width(c *cursor, from, to int) int {
 	if to-from == 1 && s.buf[from] <= ' ' {
-		return s.v.origin(to) - s.v.origin(from)
+		start := c.origin(from)
+		return c.origin(to) - start
 	}
 	return to - from
 }
@@ -530,4 +547,11 @@ func signLen(b []byte, i int) int {
 }
 
 // blank reports whether b has white space.
-func blank(b []byte) bool { return bytes.IndexByte(b, ' ') >= 0 || bytes.IndexByte(b, '\n') >= 0 }
+func blank(b []byte) bool {
+	for _, c := range b {
+		if c <= ' ' {
+			return true
+		}
+	}
+	return false
+}

@@ -49,14 +49,13 @@ func lookup(r rune) (c class, plain, like string) {
 			return shifter, "", ""
 		case r >= 0xE0000 && r <= 0xE007F:
 			return tag, "", ""
-		case r >= 0xE0000:
+		case r >= 0xE0000, r&0xFFFE == 0xFFFE:
 			return invisible, "", ""
 		}
 		return letter, "", ""
 	}
-	pool := tableBlocks + 2*64*tableCount()
 	block := int(u16(tableHeader + 2*int(r>>6)))
-	at := pool + 2*int(u16(tableBlocks+2*(64*block+int(r&63))))
+	at := tablePool + 2*int(u16(tableBlocks+2*(64*block+int(r&63))))
 	n := folds[at+1]
 	mid := at + 2 + int(n>>4)
 	return class(folds[at]), folds[at+2 : mid], folds[mid : mid+int(n&15)]
@@ -64,8 +63,8 @@ func lookup(r rune) (c class, plain, like string) {
 
 func u16(at int) uint16 { return uint16(folds[at]) | uint16(folds[at+1])<<8 }
 
-// tableCount is the number of blocks.
-func tableCount() int { return int(u16(4)) }
+// tablePool is where the records start.
+var tablePool = tableBlocks + 2*64*int(u16(4))
 
 // header returns the three lengths that fold.bin starts with.
 func header() (index, blocks, pool uint32) {

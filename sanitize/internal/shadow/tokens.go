@@ -82,8 +82,12 @@ func (t *Text) token(v *view, from, to int, all byte) int {
 			return to
 		}
 	}
-	out := sixty4(t.out[:0], w)
-	if t.out = out; !readable(out) {
+	out := t.out[:0]
+	if promising(w) {
+		out = sixty4(out, w)
+		t.out = out
+	}
+	if !readable(out) {
 		t.backToken(v, from, to)
 		return to
 	}
@@ -115,12 +119,36 @@ func (t *Text) backToken(v *view, from, to int) {
 	if to-from < 16 {
 		return
 	}
+	var tail [16]byte
+	for i := range tail {
+		tail[i] = v.raw[to-1-i]
+	}
+	if !promising(tail[:]) {
+		return
+	}
 	t.out = backwards(t.out[:0], v.raw[from:to])
 	n := len(t.out)
 	t.out = sixty4(t.out, t.out)
 	if text := t.out[n:]; readable(text) {
 		t.conceal(v, Base64, from, to, text)
 	}
+}
+
+// promising reports whether the start of w may be text in base64.
+func promising(w []byte) bool {
+	var start [12]byte
+	b := sixty4(start[:0], w[:min(len(w), 16)])
+	for i := 0; i < len(b); {
+		if b[i] < ' ' && b[i] != '\n' && b[i] != '\t' && b[i] != '\r' {
+			return false
+		}
+		_, n := utf8.DecodeRune(b[i:])
+		if n < 2 && b[i] >= utf8.RuneSelf && utf8.FullRune(b[i:]) {
+			return false
+		}
+		i += n
+	}
+	return len(b) > 0
 }
 
 // eightyFive decodes Ascii85 between the signs that Adobe puts around it.

@@ -105,16 +105,35 @@ func (v *view) cut(at int) {
 	v.runs = v.runs[:n]
 }
 
-// origin returns the source byte that folded byte i stands for; len(buf) stands for the end.
-func (v *view) origin(i int) int {
-	n := sort.Search(len(v.runs), func(k int) bool { return int(v.runs[k].at) > i })
-	if n == 0 {
+// A cursor answers origin for rising positions, without searching.
+type cursor struct {
+	v *view
+	k int // runs before or at the last position
+}
+
+func (c *cursor) origin(i int) int {
+	runs := c.v.runs
+	for c.k < len(runs) && int(runs[c.k].at) <= i {
+		c.k++
+	}
+	if c.k == 0 {
 		return i
 	}
-	r := v.runs[n-1]
-	src := int(r.src) + i - int(r.at)
-	if n < len(v.runs) {
-		src = min(src, int(v.runs[n].src))
+	src := int(runs[c.k-1].src) + i - int(runs[c.k-1].at)
+	if c.k < len(runs) {
+		src = min(src, int(runs[c.k].src))
 	}
 	return src
+}
+
+// from sets the cursor to position i.
+func (c *cursor) from(i int) {
+	c.k = sort.Search(len(c.v.runs), func(k int) bool { return int(c.v.runs[k].at) > i })
+}
+
+// origin returns the source byte that folded byte i stands for; len(buf) stands for the end.
+func (v *view) origin(i int) int {
+	c := cursor{v: v}
+	c.from(i)
+	return c.origin(i)
 }

@@ -18,12 +18,9 @@ type options struct {
 	offset   float64
 	minDocs  int
 	share    float64
-	general  float64
-	splice   float64
-	triples  bool
 }
 
-var defaults = options{epochs: 12, rate: 0.3, l2: 1e-3, offset: 8, minDocs: 3, share: 0.5, general: 1, splice: 0.3, triples: true}
+var defaults = options{epochs: 12, rate: 0.3, l2: 1e-3, offset: 8, minDocs: 3, share: 0.5}
 
 // A trained model: the weight of each bucket.
 type trained struct {
@@ -36,16 +33,11 @@ type trained struct {
 // a text counts by its worst window.
 func fit(texts []*text, left int, o options) *trained {
 	samples := choose(texts, left, o)
-	scale := generality(samples, o)
+	use := common(samples, o)
 	m := &trained{w: make([]float32, classify.Buckets), offset: o.offset}
-	raw := make([]float32, classify.Buckets)
 	squares := make([]float32, classify.Buckets)
 	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same order each time
 	squareBias := 1.0
-	last := len(classify.Feature{})
-	if !o.triples {
-		last--
-	}
 	for range o.epochs {
 		rng.Shuffle(len(samples), func(i, j int) { samples[i], samples[j] = samples[j], samples[i] })
 		for _, s := range samples {
@@ -59,14 +51,13 @@ func fit(texts []*text, left int, o options) *trained {
 			m.bias -= o.rate * g / math.Sqrt(squareBias)
 			g /= math.Sqrt(float64(len(words)) + o.offset)
 			for _, f := range words {
-				for _, b := range f[:last] {
-					if scale[b] == 0 {
+				for _, b := range f {
+					if !use[b] {
 						continue
 					}
-					d := float32(g)*scale[b] + float32(o.l2)*raw[b]
+					d := float32(g) + float32(o.l2)*m.w[b]
 					squares[b] += d * d
-					raw[b] -= float32(o.rate) * d / float32(math.Sqrt(float64(squares[b])+1e-3))
-					m.w[b] = raw[b] * scale[b]
+					m.w[b] -= float32(o.rate) * d / float32(math.Sqrt(float64(squares[b])+1e-3))
 				}
 			}
 		}
@@ -78,36 +69,19 @@ func fit(texts []*text, left int, o options) *trained {
 type sample struct {
 	views  [][]classify.Feature
 	attack bool
-	group  int
 	weight float64
 }
 
-// choose takes the texts to train on, and puts attacks into harmless documents. Attacks and harmless texts weigh the same.
+// choose takes the texts to train on. Attacks and harmless texts weigh the same.
 func choose(texts []*text, left int, o options) []sample {
 	var samples []sample
-	var harmless []sample
+	sum := map[bool]float64{}
 	for _, t := range texts {
 		if t.group == left || t.Tier == "B" || len(t.views) == 0 {
 			continue
 		}
-		s := sample{views: t.views, attack: t.attack, group: t.group, weight: math.Pow(float64(t.size), -o.share)}
+		s := sample{views: t.views, attack: t.attack, weight: math.Pow(float64(t.size), -o.share)}
 		samples = append(samples, s)
-		if !t.attack && len(t.views[0]) > classify.Window {
-			harmless = append(harmless, s)
-		}
-	}
-	rng := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // the same choice each time
-	for _, s := range slices.Clone(samples) {
-		if !s.attack || len(s.views[0]) > classify.Window || len(harmless) == 0 || rng.Float64() > o.splice {
-			continue
-		}
-		in := harmless[rng.IntN(len(harmless))].views[0]
-		at := rng.IntN(len(in))
-		spliced := slices.Concat(in[:at], s.views[0], in[at:])
-		samples = append(samples, sample{views: [][]classify.Feature{spliced}, attack: true, group: s.group, weight: s.weight})
-	}
-	sum := map[bool]float64{}
-	for _, s := range samples {
 		sum[s.attack] += s.weight
 	}
 	for i := range samples {
@@ -117,52 +91,27 @@ func choose(texts []*text, left int, o options) []sample {
 	return samples
 }
 
-// generality says for each bucket how far its features can be trusted: nothing if few texts have them, more if they tell
-// attacks from harmless texts in source after source.
-func generality(samples []sample, o options) []float32 {
-	type side struct {
-		group  int
-		attack bool
-	}
-	total := map[side]float64{}
-	groups := map[bool]float64{}
-	for _, s := range samples {
-		k := side{s.group, s.attack}
-		if total[k] == 0 {
-			groups[s.attack]++
-		}
-		total[k]++
-	}
-	docs := make([]int32, classify.Buckets)
+// common says which buckets are used by enough texts to be trusted.
+func common(samples []sample, o options) []bool {
+	docs := make([]int, classify.Buckets)
 	seen := make([]int, classify.Buckets)
-	var often [2][]float64
-	often[0], often[1] = make([]float64, classify.Buckets), make([]float64, classify.Buckets)
 	for i, s := range samples {
-		y := 0
-		if s.attack {
-			y = 1
-		}
 		for _, view := range s.views {
 			for _, f := range view {
 				for _, b := range f {
 					if seen[b] != i+1 {
 						seen[b] = i + 1
 						docs[b]++
-						often[y][b] += 1 / (total[side{s.group, s.attack}] + 5) / groups[s.attack]
 					}
 				}
 			}
 		}
 	}
-	const least = 0.002 // keeps what is rare from looking certain
-	scale := make([]float32, classify.Buckets)
-	for b := range scale {
-		if int(docs[b]) >= o.minDocs {
-			ratio := math.Abs(math.Log((often[1][b] + least) / (often[0][b] + least)))
-			scale[b] = float32(math.Pow(min(ratio, 3)/1.5, o.general))
-		}
+	use := make([]bool, classify.Buckets)
+	for b := range use {
+		use[b] = docs[b] >= o.minDocs
 	}
-	return scale
+	return use
 }
 
 // worst returns the window of a text that looks most like an attack.
@@ -188,7 +137,7 @@ func (m *trained) worst(views [][]classify.Feature) (words []classify.Feature, z
 }
 
 func (m *trained) of(f classify.Feature) float64 {
-	return float64(m.w[f[0]] + m.w[f[1]] + m.w[f[2]] + m.w[f[3]])
+	return float64(m.w[f[0]] + m.w[f[1]] + m.w[f[2]])
 }
 
 func (m *trained) score(t *text) float64 {
