@@ -119,16 +119,26 @@ func (m *Memory) Take(_ context.Context, h *Hold) (bool, error) {
 	s := &m.shards[hash>>m.shift]
 	s.mu.Lock()
 	now := m.now()
-	granted := true
-	added := 0
+	granted, added := s.decide(h, &changes, now)
+	if granted && added > 0 && !s.buckets.Reserve(added, hash, now, m.fill) {
+		granted = refuseNew(h, &changes)
+	}
+	s.charge(h, &changes, now, granted)
+	s.mu.Unlock()
+	return granted, nil
+}
+
+// decide changes nothing yet. added is how many buckets need a new place.
+func (s *shard) decide(h *Hold, changes *[maxPolicies]change, now int64) (granted bool, added int) {
+	granted = true
 	for i := range h.Charges {
 		c, ch := &h.Charges[i], &changes[i]
-		if c.Policy.Mode == Off {
+		switch {
+		case c.Policy.Mode == Off:
 			continue
-		}
-		if c.Policy.Unit == Concurrency {
+		case c.Policy.Unit == Concurrency:
 			s.permits.check(ch.id, c, now)
-		} else {
+		default:
 			ch.from = s.buckets.Get(ch.id)
 			check(c, ch, now, h.MaxWait)
 			if ch.new = ch.from <= now && ch.full > now && !c.Refused; ch.new {
@@ -137,9 +147,11 @@ func (m *Memory) Take(_ context.Context, h *Hold) (bool, error) {
 		}
 		granted = granted && (!c.Refused || c.Policy.Mode == Shadow)
 	}
-	if granted && added > 0 && !s.buckets.Reserve(added, hash, now, m.fill) {
-		granted = refuseNew(h, &changes)
-	}
+	return granted, added
+}
+
+// charge does what was decided, and notes what remains.
+func (s *shard) charge(h *Hold, changes *[maxPolicies]change, now int64, granted bool) {
 	for i := range h.Charges {
 		c, ch := &h.Charges[i], &changes[i]
 		switch {
@@ -156,8 +168,6 @@ func (m *Memory) Take(_ context.Context, h *Hold) (bool, error) {
 			c.Remaining, c.Next = left, gcra.Duration(next)
 		}
 	}
-	s.mu.Unlock()
-	return granted, nil
 }
 
 // check decides about one bucket.

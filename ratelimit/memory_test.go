@@ -240,10 +240,9 @@ func TestAbandonedPermitsAreForgotten(t *testing.T) {
 }
 
 func TestMemoryIsBounded(t *testing.T) {
-	const most = 200_000
-	keys := 1_000_000
+	most, keys := 200_000, 1_000_000
 	if raceEnabled {
-		keys = 300_000 // enough to show it, and ten times as slow
+		most, keys = 20_000, 100_000 // enough to show it, and ten times as slow
 	}
 	m := ratelimit.NewMemory(most)
 	p := &ratelimit.Policy{Name: "p", Limit: 1000, Window: 24 * time.Hour}
@@ -260,19 +259,20 @@ func TestMemoryIsBounded(t *testing.T) {
 // TestFloodCannotFreeALimitedKey is the attack: who is limited sends a flood from
 // made-up keys, so that his own is forgotten.
 func TestFloodCannotFreeALimitedKey(t *testing.T) {
-	m := ratelimit.NewMemory(10_000)
+	const limited = 200
+	m := ratelimit.NewMemory(4000)
 	p := &ratelimit.Policy{Name: "p", Limit: 100, Window: 24 * time.Hour}
-	for i := range 500 {
+	for i := range limited {
 		granted, _ := take(t, m, fmt.Sprint("limited ", i), charge(p, 100))
 		require.True(t, granted)
 	}
 	h := &ratelimit.Hold{Charges: []ratelimit.Charge{charge(p, 1)}}
-	for i := range 200_000 {
+	for i := range 50_000 {
 		h.Key = fmt.Sprint("flood ", i)
 		granted, err := m.Take(t.Context(), h)
 		require.True(t, granted && err == nil, "the flood itself is served")
 	}
-	for i := range 500 {
+	for i := range limited {
 		granted, _ := take(t, m, fmt.Sprint("limited ", i), charge(p, 1))
 		require.False(t, granted, "key %d was forgotten", i)
 	}

@@ -111,7 +111,7 @@ func abs(n int64) int64 { return max(n, -(n + 1)) }
 
 func TestEquivalence(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	for range 300 {
+	for range 100 {
 		limit := int64(math.Exp2(rng.Float64() * 29))
 		burst := int64(math.Exp2(rng.Float64() * 19))
 		window := max(time.Duration(math.Exp2(rng.Float64()*50)), time.Duration(limit)*gcra.MinInterval)
@@ -141,7 +141,7 @@ func TestEquivalenceExact(t *testing.T) {
 			lim := rate.NewLimiter(rate.Limit(limit), int(burst))
 			start, now, full := time.Unix(1e9, 0), time.Duration(0), int64(0)
 			step := time.Second / 512 // a binary fraction, as are the rates
-			for range 2000 {
+			for range 400 {
 				now += time.Duration(rng.Int64N(1+1024/limit)) * step
 				n := rng.Int64N(burst + 2)
 				newFull, wait, ok := b.Take(full, gcra.Ticks(now), n)
@@ -160,7 +160,7 @@ func TestEquivalenceExact(t *testing.T) {
 // one more can't, for any numbers.
 func TestPriceAndRemainingFit(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	for range 20_000 {
+	for range 5_000 {
 		limit := int64(math.Exp2(rng.Float64() * 40))
 		window := max(time.Duration(math.Exp2(rng.Float64()*54)), time.Duration(limit)*gcra.MinInterval)
 		if window > gcra.MaxFill {
@@ -191,7 +191,7 @@ func TestPriceAndRemainingFit(t *testing.T) {
 func TestPriceIsTheExactQuotient(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	most := big.NewInt(int64(2*gcra.MaxFill) * 16)
-	for range 20_000 {
+	for range 5_000 {
 		n := rng.Int64() >> rng.IntN(63)
 		limit := 1 + rng.Int64()>>(1+rng.IntN(61))
 		window := 1 + rng.Int64N(gcra.Ticks(gcra.MaxFill))

@@ -27,7 +27,7 @@ func put(tab *table.Table, id uint64, full, now int64) bool {
 func FuzzTable(f *testing.F) {
 	f.Add(uint64(1), uint16(2000), uint8(255))
 	f.Add(uint64(2), uint16(500), uint8(3))
-	f.Add(uint64(3), uint16(9999), uint8(40))
+	f.Add(uint64(3), uint16(3000), uint8(40))
 	f.Fuzz(func(t *testing.T, seed uint64, steps uint16, keys uint8) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		tab := &table.Table{Max: 4 * (int(keys) + 1)}
@@ -61,11 +61,11 @@ func FuzzTable(f *testing.F) {
 }
 
 func TestNeverMoreThanMax(t *testing.T) {
-	for _, most := range []int{1, 2, 7, 64, 1000} {
+	for _, most := range []int{1, 2, 7, 64, 300} {
 		rng := rand.New(rand.NewPCG(11, uint64(most)))
 		tab := &table.Table{Max: most}
 		now := int64(1)
-		for range 20 * most {
+		for range 5 * most {
 			id := table.ID(rng.Uint64(), 1)
 			put(tab, id, now+1+rng.Int64N(1000), now)
 			require.LessOrEqual(t, tab.Len(), most)
@@ -136,11 +136,11 @@ func TestShrinks(t *testing.T) {
 	rng := rand.New(rand.NewPCG(18, 19))
 	tab := &table.Table{Max: 1 << 16}
 	now := int64(1)
-	for range 10_000 {
+	for range 3_000 {
 		put(tab, table.ID(rng.Uint64(), 1), now+900, now)
 	}
 	now += 1000
-	for range 20_000 {
+	for range 5_000 {
 		now++
 		put(tab, table.ID(rng.Uint64(), 1), now+10, now)
 	}
