@@ -244,6 +244,19 @@ func TestIdentityWithoutOwner(t *testing.T) {
 	require.Equal(t, s.ids["good"], got.identity.User)
 }
 
+// A store that says twice what it has once is let off.
+func TestSameHashTwice(t *testing.T) {
+	s := newService(t)
+	rec, err := s.store.Lookup(t.Context(), s.ids["good"])
+	require.NoError(t, err)
+	twice := rec.Clone()
+	twice.Previous = twice.Current
+	require.Equal(t, 200, ask(t, s.gate(t, auth.Config{Store: one{twice}}).Handler, "X-API-Key: "+s.keys["good"]).StatusCode)
+	require.False(t, s.attempts[0].Superseded)
+	twice.Current = auth.Hash{Sum: [32]byte{1}} // and one from before without an end is over
+	require.Equal(t, 401, ask(t, s.gate(t, auth.Config{Store: one{twice}}).Handler, "X-API-Key: "+s.keys["good"]).StatusCode)
+}
+
 // one is a KeyStore that knows one record, or only an error.
 type one struct{ rec *auth.Record }
 

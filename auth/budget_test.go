@@ -170,8 +170,11 @@ func TestBudgetHammer(t *testing.T) {
 		for range workers {
 			wg.Go(func() {
 				for range 500 {
-					if e := from(gate, "192.0.2.1:1", s.keys["unknown"]); e.Reason != auth.Blocked {
+					e := from(gate, "192.0.2.1:1", s.keys["unknown"])
+					if e.Reason != auth.Blocked {
 						tried.Add(1)
+					} else if e.RetryAfter > time.Minute/50 {
+						t.Errorf("blocked for %v", e.RetryAfter)
 					}
 				}
 			})

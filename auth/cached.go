@@ -155,7 +155,6 @@ func (c *Cached) ask(ctx context.Context, s *cacheShard, q *question, id string)
 		delete(s.asking, id)
 		switch {
 		case q.err == nil && q.rec != nil:
-			s.unknown.remove(id)
 			s.known.put(q.rec.ID, remembered{q.rec, q.began.Add(c.cfg.MaxRevocationDelay)})
 		case errors.Is(q.err, ErrNotFound) && c.cfg.MaxUnknownDelay > 0:
 			// A copy, since id may be a part of the key.

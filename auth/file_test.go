@@ -146,6 +146,23 @@ func TestFileReload(t *testing.T) {
 	require.Len(t, b.reports, n, "nothing has changed")
 }
 
+// A file that was replaced is another one, though it looks the same.
+func TestFileReplaced(t *testing.T) {
+	o := openFile(t, filepath.Join(t.TempDir(), "keys.json"))
+	info := create(t, o)
+	text, err := os.ReadFile(o.path)
+	require.NoError(t, err)
+	stat, err := os.Stat(o.path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(o.path+".new", []byte(strings.Replace(string(text), "ada", "bob", 1)), 0o600))
+	require.NoError(t, os.Chtimes(o.path+".new", stat.ModTime(), stat.ModTime()))
+	require.NoError(t, os.Rename(o.path+".new", o.path))
+	require.True(t, o.has(t, info.ID))
+	rec, err := o.Lookup(t.Context(), info.ID)
+	require.NoError(t, err)
+	require.Equal(t, "bob", rec.Owner)
+}
+
 // A file that can't be used is reported, once, and changes nothing; nor is it
 // overwritten.
 func TestFileCorrupt(t *testing.T) {
