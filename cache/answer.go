@@ -177,6 +177,16 @@ func floorSeconds(d time.Duration) int64 {
 	return s
 }
 
+// size returns the length of all chunks of an answer that is complete.
+func (a *Answer) size() int {
+	if a.f == nil {
+		return a.entry.size
+	}
+	a.f.mu.Lock()
+	defer a.f.mu.Unlock()
+	return a.f.size
+}
+
 // ready reports whether Next would return without waiting.
 func (a *Answer) ready() bool {
 	if a.f == nil {

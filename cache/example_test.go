@@ -76,15 +76,15 @@ func ExampleCache_Handler() {
 		r.Header.Set("X-User", user)
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		fmt.Println(strings.TrimSpace(fmt.Sprint(w.Code, " ", w.Header().Get("Cache-Status"))))
+		fmt.Printf("%d, age %q\n", w.Code, w.Header().Get("Age"))
 	}
 	// Output:
 	// the provider is asked
-	// 200 spark; fwd=miss
-	// 200 spark; hit; ttl=3599
+	// 200, age ""
+	// 200, age "0"
 	// the provider is asked
-	// 200 spark; fwd=miss
-	// 500
+	// 200, age ""
+	// 500, age ""
 }
 
 func ExampleNewKey() {

@@ -388,10 +388,14 @@ func TestLongAnswerIsHeldBackToItsReaders(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, cache.Miss, late.Kind(), "who comes now would miss the beginning")
 		require.NoError(t, late.Close())
+		wg.Go(func() {
+			text, err := read(slow)
+			require.NoError(t, err)
+			require.Len(t, text, 100*chunk+99)
+		})
+		time.Sleep(time.Minute)
+		require.EqualValues(t, 11, written.Load(), "for the slowest")
 		require.NoError(t, gone.Close())
-		text, err := read(slow)
-		require.NoError(t, err)
-		require.Len(t, text, 100*chunk+99)
 		wg.Wait()
 	})
 }

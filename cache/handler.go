@@ -205,10 +205,11 @@ func (c *Cache) answer(w http.ResponseWriter, r *http.Request, next http.Handler
 
 // sign sets the headers that say where the answer comes from.
 func (c *Cache) sign(h http.Header, a *Answer, events bool) {
-	if a.f == nil {
-		values := [2]string{strconv.FormatInt(int64(a.Age()/time.Second), 10), strconv.Itoa(a.entry.size)}
+	if a.kind == Hit || a.kind == Stale {
+		size := a.size()
+		values := [2]string{strconv.FormatInt(int64(a.Age()/time.Second), 10), strconv.Itoa(size)}
 		h["Age"] = values[0:1:1]
-		if !events && a.entry.size > 0 {
+		if !events && size > 0 {
 			h["Content-Length"] = values[1:2:2]
 		}
 	}

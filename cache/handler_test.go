@@ -450,12 +450,13 @@ func TestTruncatedStaysTruncated(t *testing.T) {
 				w.Header().Set("Content-Type", "text/event-stream")
 				_, _ = io.WriteString(w, "event: message_start\ndata: {}\n\n")
 				w.(http.Flusher).Flush()
+				_, _ = io.WriteString(w, "event: delta\ndata: {}\n\n") // and that is all
 			})))
 			for range 2 {
 				resp := send(t, client, url, `{}`)
 				body, err := io.ReadAll(resp.Body)
 				require.Error(t, err)
-				require.Equal(t, "event: message_start\ndata: {}\n\n", string(body))
+				require.Equal(t, "event: message_start\ndata: {}\n\nevent: delta\ndata: {}\n\n", string(body))
 			}
 			require.EqualValues(t, 2, calls.Load())
 			require.Zero(t, c.Stats().Stored)

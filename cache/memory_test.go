@@ -154,6 +154,19 @@ func TestMemoryExpiredGoFirst(t *testing.T) {
 	})
 }
 
+// What expired within this very second is not held against what comes.
+func TestMemoryRoomOfTheJustExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := memory(t, cache.MemoryConfig{MaxBytes: 1500})
+		for i := range 5 {
+			set(t, m, fmt.Sprint(i), strings.Repeat("x", 1000), 10*time.Millisecond)
+			_, bytes, _ := m.Usage()
+			require.LessOrEqual(t, bytes, int64(1500))
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+}
+
 // Deletion on demand is complete, also of what has expired and was not removed.
 func TestMemoryDeleteLeavesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

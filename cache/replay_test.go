@@ -143,6 +143,26 @@ func TestHeadersOfTheAnswer(t *testing.T) {
 	}
 }
 
+func TestHeadersSetTooLateDontCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := build(t, cache.Config{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/plain")
+			w.WriteHeader(http.StatusOK)
+			w.Header().Set("Content-Type", "text/html")
+			w.Header().Set("Set-Cookie", "late=1")
+			w.WriteHeader(http.StatusTeapot)
+			_, _ = io.WriteString(w, "x")
+		}))
+		for range 2 {
+			w := do(h, post("a", `{}`))
+			require.Equal(t, http.StatusOK, w.Code)
+			require.Equal(t, "text/plain", w.Header().Get("Content-Type"))
+			require.Empty(t, w.Header().Get("Set-Cookie"))
+			synctest.Wait()
+		}
+	})
+}
+
 func TestHandlerSeesAWholeAndPlainRequest(t *testing.T) {
 	b := &backend{body: `{}`}
 	r := post("a", `{"a": 1}`)

@@ -181,6 +181,12 @@ func TestSlowStoreDelaysNobody(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, cache.Hit, a.Kind())
 		require.Equal(t, "spark; hit; ttl=3600", a.CacheStatus())
+		h := c.Handler(&backend{body: `{}`})
+		do(h, post("a", `{}`))
+		hit := do(h, post("a", `{}`))
+		require.Equal(t, "spark; hit; ttl=3600", hit.Header().Get("Cache-Status"))
+		require.Equal(t, "0", hit.Header().Get("Age"))
+		require.Equal(t, "2", hit.Header().Get("Content-Length"))
 		text, err := read(a)
 		require.NoError(t, err)
 		require.Equal(t, "x", text)
@@ -455,6 +461,7 @@ func TestMatcher(t *testing.T) {
 		ask(t, c, known, fails(errProvider))
 		require.EqualValues(t, 1, p.asked.Load(), "the exact key comes first")
 
+		synctest.Wait()
 		p.key = known.String()
 		a, err := c.Do(t.Context(), key(t, "a", `"2+2=?"`), fails(errProvider))
 		require.NoError(t, err)
@@ -476,6 +483,7 @@ func TestMatcher(t *testing.T) {
 		text, _ = ask(t, c, noCache, says(new(atomic.Int64), "new"))
 		require.Equal(t, "new", text)
 
+		synctest.Wait()
 		p.key, p.err = "", errors.New("index is down")
 		text, _ = ask(t, c, key(t, "c", `1`), says(new(atomic.Int64), "still"))
 		require.Equal(t, "still", text)
