@@ -54,8 +54,10 @@ type Rule struct {
 	Family string
 	// Severity is what a finding of the rule reports. Zero means Medium.
 	Severity Severity
-	// Weight is the evidence in natural log-odds that a match is: 2 alone warns,
-	// 5 alone blocks. Zero means 2.
+	// Weight is the evidence that a match is; the evidence of several rules adds
+	// up, those of one family with diminishing returns. Whatever the classifier
+	// thinks of the text, 3.5 alone warns and 5 alone blocks, by the default
+	// thresholds. Zero means 2.
 	Weight float64
 	// Description says in one sentence what the rule finds.
 	Description string
