@@ -117,8 +117,8 @@ func (e *watcher) ended(w *response.Writer, end response.End, size int64) {
 		first, _ := w.FirstByte()
 		e.q.firstByte(s).observe(first.Seconds())
 	}
-	s.requestSize.observe(float64(size))
-	s.responseSize.observe(float64(w.Bytes()))
+	s.requestSize.observeInt(size)
+	s.responseSize.observeInt(w.Bytes())
 }
 
 // countingWatcher is for a request whose size is known only by reading it.

@@ -182,9 +182,9 @@ func (g *generations) summarize() []providerSummary {
 	})
 	g.tokens.table.each(func(v []string, h *histogram) {
 		if p := of(v[1]); v[4] == "input" {
-			p.InputTokens += uint64(math.Float64frombits(h.sum.Load()))
+			p.InputTokens += uint64(h.total())
 		} else {
-			p.OutputTokens += uint64(math.Float64frombits(h.sum.Load()))
+			p.OutputTokens += uint64(h.total())
 		}
 	})
 	g.cost.table.each(func(v []string, c prometheus.Counter) { of(v[0]).CostUSD += value(c) })

@@ -162,16 +162,6 @@ func (w *Writer) add(e Watcher) {
 	}
 }
 
-// each calls f for every watcher, from the outermost inwards.
-func (w *Writer) each(f func(*Writer, Watcher)) {
-	f(w, w.outer)
-	if w.more != nil {
-		for _, e := range w.more.watch {
-			f(w, e)
-		}
-	}
-}
-
 func streamBegan(w *Writer, e Watcher) {
 	if s, ok := e.(StreamWatcher); ok {
 		s.StreamBegan(w)
@@ -275,11 +265,16 @@ func (w *Writer) WriteHeader(status int) {
 
 // begin notes the final header, right before it goes out.
 func (w *Writer) begin(status int) {
-	w.each(func(w *Writer, e Watcher) {
-		if h, ok := e.(HeaderWatcher); ok {
-			h.BeforeHeader(w, status)
+	if h, ok := w.outer.(HeaderWatcher); ok {
+		h.BeforeHeader(w, status)
+	}
+	if w.more != nil {
+		for _, e := range w.more.watch {
+			if h, ok := e.(HeaderWatcher); ok {
+				h.BeforeHeader(w, status)
+			}
 		}
-	})
+	}
 	w.status = int32(status) //nolint:gosec // net/http panics unless it has three digits
 	h := w.w.Header()
 	// Indexed rather than got: the names are canonical, as net/http reads them.
@@ -302,7 +297,10 @@ func (w *Writer) beginStream() {
 	m := w.extra()
 	m.stream = new(sse.Watcher)
 	m.first = time.Since(epoch)
-	w.each(streamBegan)
+	streamBegan(w, w.outer)
+	for _, e := range m.watch {
+		streamBegan(w, e)
+	}
 }
 
 func (w *Writer) stream() *sse.Watcher {
