@@ -280,6 +280,24 @@ func TestRetryBudget(t *testing.T) {
 	})
 }
 
+// Ten tenths are one retry, though they don't add up to 1 exactly.
+func TestTenCallsEarnARetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFailover(t, breaker.FailoverConfig{Group: newGroup(t, breaker.GroupConfig{RetryBurst: 1}), Order: []string{"claude"}})
+		asked := func(errs ...error) int {
+			s := &script{errs: errs}
+			_, _ = f.Do(t.Context(), s.call)
+			return len(s.asked)
+		}
+		require.Equal(t, 2, asked(errDown), "what is there in the beginning")
+		for range 8 {
+			require.Equal(t, 1, asked(nil))
+		}
+		require.Equal(t, 1, asked(errDown), "nine tenths")
+		require.Equal(t, 2, asked(errDown))
+	})
+}
+
 func TestNoRetriesWithoutABudget(t *testing.T) {
 	f := newFailover(t, breaker.FailoverConfig{Group: newGroup(t, breaker.GroupConfig{RetryRatio: -1}), Retries: 5})
 	s := &script{errs: []error{errDown}}

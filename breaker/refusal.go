@@ -22,7 +22,8 @@ type OpenError struct {
 	// Forced reports whether the breaker was opened by hand.
 	Forced bool
 	// RetryAfter is the exact time that is left until a call may be let
-	// through; 0 if that is not known.
+	// through. It is a second while all probes are under way, since nobody knows
+	// when they end, and 0 if the breaker was opened by hand without a time.
 	RetryAfter time.Duration
 }
 
