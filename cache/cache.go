@@ -77,11 +77,6 @@ type Config struct {
 	// Name is this cache in the Cache-Status header, a token of RFC 9651. Empty
 	// means "spark".
 	Name string
-	// IgnoreDirectives has answers stored and shared though the handler sent
-	// them with Cache-Control: no-store, no-cache, private or a max-age, as
-	// some providers and many handlers of event streams do always. Set-Cookie
-	// still keeps an answer out. For Handler only.
-	IgnoreDirectives bool
 	// OnEvent is told what happened, on the goroutine where it did, with no
 	// lock held. Optional.
 	OnEvent func(ctx context.Context, e Event)
@@ -99,9 +94,16 @@ type Config struct {
 	// OpenAI-Organization and OpenAI-Project. An answer whose Vary names
 	// another header is not stored.
 	KeyHeaders []string
-	// Headers are the response headers that are stored beside Content-Type. Nil
-	// means Content-Language and Content-Disposition. Set-Cookie is refused.
+	// Headers are the response headers that are stored, and shared with those
+	// who wait for the same answer, beside Content-Type, Location and
+	// Retry-After. Nil means Content-Language and Content-Disposition.
+	// Set-Cookie is refused.
 	Headers []string
+	// IgnoreDirectives has answers stored and shared though the handler sent
+	// them with Cache-Control: no-store, no-cache, private or a max-age, as
+	// some providers and many handlers of event streams do always. Set-Cookie
+	// still keeps an answer out.
+	IgnoreDirectives bool
 	// Pace is the time between two chunks of a stream that is replayed. 0 means
 	// all at once.
 	Pace time.Duration

@@ -22,7 +22,7 @@ const (
 const (
 	Stored   Kind = "stored"   // a complete answer was stored
 	Skipped  Kind = "skipped"  // a complete answer was not stored; Detail says why
-	Evicted  Kind = "evicted"  // the store in memory removed Count entries
+	Evicted  Kind = "evicted"  // the Memory that New made removed Count entries
 	Poisoned Kind = "poisoned" // an entry could not be read, and was deleted
 	Purged   Kind = "purged"   // Count entries were deleted on demand
 	Broken   Kind = "broken"   // the store or the matcher failed; Err says how

@@ -35,7 +35,8 @@ import (
 // Every response has Cache-Status, those from the store have Age, and all that
 // the cache answered have Cache-Control: private.
 //
-// Place it behind authentication: what is in front of it is asked about every
+// A JSON request is taken as a question: place the cache in front of routes
+// that answer and do nothing else. Place it behind authentication: what is in front of it is asked about every
 // request, what is behind it is not.
 func (c *Cache) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -509,6 +509,33 @@ func isPanicError(t *testing.T, v any) {
 	require.Contains(t, string(p.Stack), "handler_test.go")
 }
 
+// Those who wait for an answer that fails learn as much as the first.
+func TestFollowersOfAFailureAreToldWhenToRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		h := build(t, cache.Config{}).Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			calls.Add(1)
+			time.Sleep(time.Second)
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.Header().Set("Retry-After", "17")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, `{"status":503}`)
+		}))
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				w := do(h, post("a", `{}`))
+				require.Equal(t, http.StatusServiceUnavailable, w.Code)
+				require.Equal(t, "17", w.Header().Get("Retry-After"))
+				require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+				require.Equal(t, `{"status":503}`, w.Body.String())
+			})
+		}
+		wg.Wait()
+		require.EqualValues(t, 1, calls.Load())
+	})
+}
+
 func TestWhatIsForOneReaderIsNotShared(t *testing.T) {
 	for _, header := range []http.Header{{"Set-Cookie": {"session=1"}}, {"Cache-Control": {"private"}}, {"Vary": {"Cookie"}}} {
 		t.Run(fmt.Sprint(header), func(t *testing.T) {

@@ -24,7 +24,7 @@ func newHeaderRules(key, stored []string) (headerRules, error) {
 	if stored == nil {
 		stored = []string{"Content-Language", "Content-Disposition"}
 	}
-	rules := headerRules{stored: []string{"Content-Type"}}
+	rules := headerRules{stored: []string{"Content-Type", "Location", "Retry-After", "Retry-After-Ms", "X-Should-Retry"}}
 	for _, name := range key {
 		rules.key = append(rules.key, http.CanonicalHeaderKey(name))
 	}
