@@ -108,9 +108,6 @@ func (f *folder) step(i int) int {
 		if f.stack++; f.stack == 2 {
 			f.t.signals.Marks++
 		}
-		if (r == 0x3099 || r == 0x309A) && f.voice(r == 0x309A) {
-			return i + n
-		}
 		return i + n
 	case invisible, bidi, shifter, tag:
 		f.unseen(r, cl, i)
@@ -128,6 +125,12 @@ func (f *folder) step(i int) int {
 	case symbol, letter, latin, digit:
 	}
 	f.flush(i)
+	switch r {
+	case 0x3099, 0xFF9E, 0x309A, 0xFF9F:
+		if f.voice(r == 0x309A || r == 0xFF9F) {
+			return i + n
+		}
+	}
 	if plain != "" {
 		v.put(plain, i)
 		if n > len(plain) {
@@ -397,7 +400,7 @@ func bits(text []byte) []byte {
 func (f *folder) voice(half bool) bool {
 	b := f.v.buf
 	r, n := utf8.DecodeLastRune(b)
-	if r < 0x304B || r > 0x30DB {
+	if r < 0x304B || r > 0x307B && r < 0x30AB || r > 0x30DB {
 		return false
 	}
 	if r++; half {

@@ -89,7 +89,7 @@ func (s *scanner) unleetAll() {
 		for end > from && kinds[buf[end-1]] == isSign {
 			end--
 		}
-		if letters > 0 && end-from > 1 && end-from < 24 {
+		if letters > 0 && end-from > 1 && end-from <= 16 { // longer ones are codes
 			s.write(from, end)
 		}
 	}

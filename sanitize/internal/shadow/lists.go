@@ -185,7 +185,7 @@ func (t *Text) morse(v *view) {
 	from, end, count := -1, 0, 0
 	dots, dashes := 0, 0
 	finish := func() {
-		if count >= 4 && dots > 1 && dashes > 1 && readable(out) {
+		if count >= 5 && dots > 1 && dashes > 1 && readable(out) {
 			t.reveal(Morse, v, from, end, out)
 		}
 		out, from, count, dots, dashes = t.out[:0], -1, 0, 0, 0

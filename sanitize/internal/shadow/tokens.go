@@ -3,7 +3,6 @@ package shadow
 import (
 	"bytes"
 	"encoding/ascii85"
-	"encoding/base32"
 	"encoding/base64"
 	"unicode/utf8"
 )
@@ -75,10 +74,9 @@ func (t *Text) token(v *view, from, to int, all byte) int {
 		}
 	}
 	if all&in32 != 0 {
-		t.out = grown(t.out, len(w))
-		n, err := base32.StdEncoding.WithPadding(base32.NoPadding).Decode(t.out, w[:len(w)/8*8+tail32(len(w)%8)])
-		if err == nil && readable(t.out[:n]) {
-			t.conceal(v, Base32, from, to, t.out[:n])
+		t.out = thirty2(t.out[:0], w)
+		if readable(t.out) {
+			t.conceal(v, Base32, from, to, t.out)
 			return to
 		}
 	}
@@ -104,7 +102,7 @@ func (t *Text) token(v *view, from, to int, all byte) int {
 		}
 		w = raw[next:end]
 		more := sixty4(out, w)
-		if !readable(more[len(out):]) && end-next > 3 {
+		if last := more[len(out):]; !readable(last) && (len(last) > 2 || !ascii(last)) {
 			break
 		}
 		out, to, next = more, end, end
@@ -168,12 +166,21 @@ func (t *Text) eightyFive(v *view) {
 	}
 }
 
-// tail32 is how many of the last n letters of base32 can be decoded.
-func tail32(n int) int {
-	for n == 1 || n == 3 || n == 6 {
-		n--
+// thirty2 appends what w says in base32. The decoder of the standard library allocates.
+func thirty2(out, w []byte) []byte {
+	bits, n := uint32(0), 0
+	for _, c := range w {
+		if c >= 'A' {
+			bits = bits<<5 | uint32(c-'A')
+		} else {
+			bits = bits<<5 | uint32(c-'2'+26)
+		}
+		if n += 5; n >= 8 {
+			n -= 8
+			out = append(out, byte(bits>>n)) //nolint:gosec // the low byte is meant
+		}
 	}
-	return n
+	return out
 }
 
 func grown(b []byte, n int) []byte {
@@ -212,6 +219,16 @@ func nibble(c byte) byte {
 		return c - '0'
 	}
 	return c&0xF + 9
+}
+
+// ascii reports whether b is printable ASCII.
+func ascii(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // readable reports whether b looks like written language: valid UTF-8, no controls, mostly letters and spaces.

@@ -31,18 +31,19 @@ const (
 
 // named are words in the name of a character that stand before or after the letter that it shows.
 var named = []struct {
+	prefix  string // saves most matches
 	pattern *regexp.Regexp
 	class   class
 }{
-	{regexp.MustCompile(`^LATIN (?:SMALL|CAPITAL) LETTER (?:SIDEWAYS |SIDEWAYS DIAERESIZED |REVERSED |OPEN |SCRIPT |DOTLESS |LONG |SMALL CAPITAL |BLACKLETTER |INSULAR |BARRED |LENIS |BASELINE |HALF |MIDDLE-WELSH |TAILLESS )?([A-Z])(?: WITH .*| ROTUNDA| BAR)?$`), latin},
-	{regexp.MustCompile(`^LATIN (?:SMALL|CAPITAL) LETTER ([A-Z]{2}|AFRICAN D|SHARP S)(?: WITH .*)?$`), latin},
-	{regexp.MustCompile(`^LATIN LETTER SMALL CAPITAL (?:BARRED |REVERSED )?([A-Z])(?: WITH .*)?$`), styled},
-	{regexp.MustCompile(`^LATIN (?:SMALL|CAPITAL) LETTER (?:TURNED|INVERTED) (?:SMALL |OPEN )?([A-Z])(?: WITH .*)?$`), flipped},
-	{regexp.MustCompile(`^LATIN LETTER SMALL CAPITAL (?:TURNED|INVERTED) ([A-Z])$`), flipped},
-	{regexp.MustCompile(`^(?:MODIFIER LETTER|LATIN SUBSCRIPT SMALL LETTER|LATIN SUPERSCRIPT SMALL LETTER) (?:SMALL |CAPITAL |SMALL CAPITAL )?([A-Z])$`), styled},
-	{regexp.MustCompile(`^(?:NEGATIVE |CROSSED NEGATIVE )?(?:CIRCLED|SQUARED|PARENTHESIZED) (?:ITALIC )?LATIN (?:SMALL|CAPITAL) LETTER ([A-Z])$`), styled},
-	{regexp.MustCompile(`^REGIONAL INDICATOR SYMBOL LETTER ([A-Z])$`), styled},
-	{regexp.MustCompile(`^(?:DINGBAT )?NEGATIVE CIRCLED DIGIT ([A-Z]+)$`), styled},
+	{"LATIN", regexp.MustCompile(`^LATIN (?:SMALL|CAPITAL) LETTER (?:SIDEWAYS |SIDEWAYS DIAERESIZED |REVERSED |OPEN |SCRIPT |DOTLESS |LONG |SMALL CAPITAL |BLACKLETTER |INSULAR |BARRED |LENIS |BASELINE |HALF |MIDDLE-WELSH |TAILLESS )?([A-Z])(?: WITH .*| ROTUNDA| BAR)?$`), latin},
+	{"LATIN", regexp.MustCompile(`^LATIN (?:SMALL|CAPITAL) LETTER ([A-Z]{2}|AFRICAN D|SHARP S)(?: WITH .*)?$`), latin},
+	{"LATIN", regexp.MustCompile(`^LATIN LETTER SMALL CAPITAL (?:BARRED |REVERSED )?([A-Z])(?: WITH .*)?$`), styled},
+	{"LATIN", regexp.MustCompile(`^LATIN (?:SMALL|CAPITAL) LETTER (?:TURNED|INVERTED) (?:SMALL |OPEN )?([A-Z])(?: WITH .*)?$`), flipped},
+	{"LATIN", regexp.MustCompile(`^LATIN LETTER SMALL CAPITAL (?:TURNED|INVERTED) ([A-Z])$`), flipped},
+	{"", regexp.MustCompile(`^(?:MODIFIER LETTER|LATIN SUBSCRIPT SMALL LETTER|LATIN SUPERSCRIPT SMALL LETTER) (?:SMALL |CAPITAL |SMALL CAPITAL )?([A-Z])$`), styled},
+	{"", regexp.MustCompile(`^(?:NEGATIVE |CROSSED NEGATIVE )?(?:CIRCLED|SQUARED|PARENTHESIZED) (?:ITALIC )?LATIN (?:SMALL|CAPITAL) LETTER ([A-Z])$`), styled},
+	{"REGIONAL", regexp.MustCompile(`^REGIONAL INDICATOR SYMBOL LETTER ([A-Z])$`), styled},
+	{"", regexp.MustCompile(`^(?:DINGBAT )?NEGATIVE CIRCLED DIGIT ([A-Z]+)$`), styled},
 }
 
 // special are characters whose name says too little.
@@ -86,7 +87,7 @@ func classify(r rune, like map[rune]string) record {
 	}
 	low := unicode.ToLower(r)
 	lookalike, kind := like[low], foreign
-	if l := looseLike(low); l != "" && (lookalike == "" || !lowerLetters(lookalike)) {
+	if l := looseLikes[low]; l != "" && (lookalike == "" || !lowerLetters(lookalike)) {
 		lookalike, kind = l, loosely
 	}
 	if lookalike == "" {
@@ -179,7 +180,13 @@ func plainOf(r rune) (string, class) {
 // byName reads the letter that r shows out of its name.
 func byName(r rune) (string, class) {
 	name := runenames.Name(r)
+	if !strings.Contains(name, "LETTER") && !strings.Contains(name, "NEGATIVE CIRCLED DIGIT") {
+		return "", symbol
+	}
 	for _, n := range named {
+		if !strings.HasPrefix(name, n.prefix) {
+			continue
+		}
 		m := n.pattern.FindStringSubmatch(name)
 		if m == nil {
 			continue

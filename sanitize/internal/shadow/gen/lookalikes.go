@@ -76,14 +76,17 @@ func bare(s string) string {
 	}, norm.NFKD.String(s))
 }
 
-func looseLike(r rune) string {
+// looseLikes are the pairs of loose.
+var looseLikes = func() map[rune]string {
+	m := map[rune]string{}
 	for pair := range strings.FieldsSeq(loose) {
-		if from := []rune(pair); from[0] == r {
-			return string(from[1:])
+		from := []rune(pair)
+		if _, ok := m[from[0]]; !ok {
+			m[from[0]] = string(from[1:])
 		}
 	}
-	return ""
-}
+	return m
+}()
 
 func isASCII(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) < 0
