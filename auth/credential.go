@@ -9,16 +9,16 @@ import (
 // A key has at most 74; the rest is for master keys.
 const maxCredential = 512
 
-// credential returns the one key that a request holds. An error is an [*Error]
-// with the reason NoKey, TwoKeys or Malformed. Keys in the query string are not
-// looked at: addresses end up in logs and histories.
+// credential returns the one text that a request holds as its key. An error has
+// the reason NoKey or TwoKeys. Keys in the query string are not looked at:
+// addresses end up in logs and histories.
 func credential(h http.Header) (string, *Error) {
 	authorization, apiKey := h["Authorization"], h["X-Api-Key"]
 	switch {
 	case len(authorization)+len(apiKey) > 1:
 		return "", &Error{Reason: TwoKeys}
 	case len(apiKey) == 1:
-		return visible(apiKey[0])
+		return apiKey[0], nil
 	case len(authorization) == 1:
 		return bearer(authorization[0])
 	default:
@@ -34,18 +34,18 @@ func bearer(field string) (string, *Error) {
 		// An unsupported method is answered like none (RFC 6750, section 3.1).
 		return "", &Error{Reason: NoKey, Err: errScheme}
 	}
-	return visible(strings.TrimLeft(token, " "))
+	return strings.TrimLeft(token, " "), nil
 }
 
-// visible refuses what is no key by its characters alone.
-func visible(token string) (string, *Error) {
-	if token == "" || len(token) > maxCredential {
-		return "", &Error{Reason: Malformed}
+// visible reports whether a text could be a key by its length and characters.
+func visible(text string) bool {
+	if text == "" || len(text) > maxCredential {
+		return false
 	}
-	for i := range len(token) {
-		if token[i] <= ' ' || token[i] > '~' {
-			return "", &Error{Reason: Malformed}
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] > '~' {
+			return false
 		}
 	}
-	return token, nil
+	return true
 }

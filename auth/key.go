@@ -183,7 +183,7 @@ func ValidID(id string) bool {
 }
 
 func base62(c byte) bool {
-	return c-'0' < 10 || c-'A' < 26 || c-'a' < 26
+	return (c|0x20)-'a' < 26 || c-'0' < 10 // 0x20 makes lower case of upper case
 }
 
 // checksum returns the CRC-32 (IEEE) of text in base62, its most significant

@@ -27,7 +27,7 @@ func masterIdentity(n int) Identity {
 // any part of them.
 func (a *Authenticator) checkMasters(keys []string) error {
 	for i, key := range keys {
-		if _, err := visible(key); err != nil || len(key) < 8 {
+		if len(key) < 8 || !visible(key) {
 			return fmt.Errorf("auth: master key %d is not 8 to %d visible ASCII characters", i+1, maxCredential)
 		}
 		if a.isUserKey(key) {

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -89,6 +90,10 @@ func checkPeppers(peppers []Pepper) error {
 			return fmt.Errorf("auth: Peppers[%d] has version 0, which means no secret, and a secret", i)
 		case p.Version > 0 && (len(p.Secret) < 16 || len(p.Secret) > 1024):
 			return fmt.Errorf("auth: Peppers[%d] has a secret of %d bytes, want 16 to 1024", i, len(p.Secret))
+		}
+		same := func(q Pepper) bool { return bytes.Equal(p.Secret, q.Secret) }
+		if slices.ContainsFunc(peppers[:i], same) {
+			return fmt.Errorf("auth: Peppers[%d] has the secret of another one", i)
 		}
 		seen[p.Version] = true
 	}

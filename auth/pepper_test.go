@@ -34,6 +34,7 @@ func TestParsePeppers(t *testing.T) {
 		{name: "large", text: "2147483648:MDEyMzQ1Njc4OWFiY2RlZg==", err: "auth: pepper 1 is not of the form version:base64"},
 		{name: "short", text: "1:MDEy", err: "auth: Peppers[0] has a secret of 3 bytes, want 16 to 1024"},
 		{name: "twice", text: "1:MDEyMzQ1Njc4OWFiY2RlZg,1:MDEyMzQ1Njc4OWFiY2RlZg", err: "auth: Peppers[1] has version 1, which another one has too"},
+		{name: "same secret", text: "1:MDEyMzQ1Njc4OWFiY2RlZg,2:MDEyMzQ1Njc4OWFiY2RlZg", err: "auth: Peppers[1] has the secret of another one"},
 		{name: "secret for none", text: "0:MDEyMzQ1Njc4OWFiY2RlZg", err: "auth: Peppers[0] has version 0, which means no secret, and a secret"},
 	}
 	for _, tt := range tests {

@@ -36,7 +36,7 @@ func (a *Authenticator) authenticate(r *http.Request) (Identity, *Error) {
 
 func (a *Authenticator) decide(r *http.Request, now time.Time, at *Attempt) (Identity, *Error) {
 	text, err := credential(r.Header)
-	if err != nil && err.Reason != Malformed {
+	if err != nil {
 		return Identity{}, err
 	}
 	if a.budget != nil && a.budget.count.Load() > 0 {
@@ -45,15 +45,12 @@ func (a *Authenticator) decide(r *http.Request, now time.Time, at *Attempt) (Ide
 			return Identity{}, &Error{Reason: Blocked, RetryAfter: wait}
 		}
 	}
-	if err != nil {
-		return Identity{}, err
-	}
 	x := a.seal.get()
 	defer a.seal.put(x)
 	if a.parse(x, text) {
 		return a.verify(r.Context(), x, text, now, at)
 	}
-	if a.cfg.MasterKeys != nil {
+	if a.cfg.MasterKeys != nil && visible(text) {
 		if n := master(a.cfg.MasterKeys(), text); n > 0 {
 			id := masterIdentity(n)
 			at.KeyID, at.User = id.KeyID, id.User
