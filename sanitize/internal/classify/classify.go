@@ -5,8 +5,8 @@
 // one on its own, and says how likely the window that looks worst is an attack. It takes about a microsecond for a short text
 // and allocates nothing.
 //
-// It knows words, not meaning: a text in the words of the corpus' attacks that means no harm is suspicious, a new kind of attack
-// is not. It is one voice among others; the rules of package detect are the other one.
+// It knows words, not meaning: a harmless text in the words of the corpus' attacks is suspicious, a new kind of attack is not.
+// It is one voice; the rules of package detect are the other.
 //
 //	p := classify.Score(view) // 0 harmless … 1 attack
 package classify
@@ -17,9 +17,7 @@ import (
 	"math"
 )
 
-//go:generate go run ./train -corpus corpus.jsonl -out model.bin
-
-// model is written by the command in train: header bytes, then the weights.
+// model is written by the command in train, from a corpus that is not in the repository: three parameters, then the weights.
 //
 //go:embed model.bin
 var model string
@@ -27,12 +25,12 @@ var model string
 // Window is how many words are judged together.
 const Window = 64
 
-// What the header of model.bin holds: four float32.
+// Where the parameters stand, as float32.
 const (
 	scaleAt  = 4 * iota // what a weight of 1 is worth
 	biasAt              // log-odds of a text without known words
-	offsetAt            // words that are added to the length of each window
-	headerSize
+	offsetAt            // words that are added to the length of a window
+	headerSize          // the weights follow, one int8 each
 )
 
 // Logit returns the log-odds that the text behind a folded view is an attack, calibrated on texts from sources that the model

@@ -2,7 +2,6 @@ package shadow
 
 import (
 	_ "embed"
-	"encoding/binary"
 	"unicode/utf8"
 )
 
@@ -13,7 +12,7 @@ import (
 //go:embed fold.bin
 var folds string
 
-// The sizes of fold.bin's parts; a test compares them with its header.
+// The sizes of fold.bin's parts.
 const (
 	tableLimit  = 0x1FC00
 	tableHeader = 12
@@ -65,12 +64,6 @@ func u16(at int) uint16 { return uint16(folds[at]) | uint16(folds[at+1])<<8 }
 
 // tablePool is where the records start.
 var tablePool = tableBlocks + 2*64*int(u16(4))
-
-// header returns the three lengths that fold.bin starts with.
-func header() (index, blocks, pool uint32) {
-	h := []byte(folds[:tableHeader])
-	return binary.LittleEndian.Uint32(h), binary.LittleEndian.Uint32(h[4:]), binary.LittleEndian.Uint32(h[8:])
-}
 
 // decode reads one character; invalid UTF-8 is invisible.
 func decode(b []byte) (rune, int) {
