@@ -14,6 +14,7 @@ const maxPhrase = 40
 // library is the built-in rules, read and compiled.
 type library struct {
 	sets     sets
+	typos    []literal
 	rules    []Rule
 	patterns [][]pattern // of each rule
 	prog     *program
@@ -25,7 +26,7 @@ var builtin = sync.OnceValues(func() (*library, error) {
 	if err != nil {
 		return nil, err
 	}
-	lib := &library{sets: rs.sets, rules: rs.rules}
+	lib := &library{sets: rs.sets, typos: rs.typos, rules: rs.rules}
 	if lib.patterns, err = lib.parse(rs.rules); err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func (l *library) parse(rules []Rule) ([][]pattern, error) {
 
 // compile compiles the rules of the library, and more after them.
 func (l *library) compile(more [][]pattern) *program {
-	c := compiler{words: map[literal][]int32{}}
+	c := compiler{words: map[literal][]int32{}, typos: l.typos}
 	for i, alternatives := range slices.Concat(l.patterns, more) {
 		for _, p := range alternatives {
 			c.add(int32(i), p) //nolint:gosec // a few hundred rules
@@ -63,6 +64,7 @@ func (l *library) compile(more [][]pattern) *program {
 type compiler struct {
 	slots []slot
 	words map[literal][]int32
+	typos []literal // words that are found with one letter wrong
 }
 
 // add compiles p as an alternative of the rule with that number.
@@ -111,7 +113,7 @@ func (c *compiler) program() *program {
 			single[l.text] = p.words.find(entries[i].text)
 		}
 	}
-	p.fuzzy = newFuzzy(single)
+	p.fuzzy = newFuzzy(single, c.typos)
 	p.clauseEnd = p.words.find(clauseEnd)
 	return p
 }

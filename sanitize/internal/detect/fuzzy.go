@@ -1,82 +1,111 @@
 package detect
 
 // Bounds, in bytes, of words that are looked up with their letters out of order,
-// and of runs that are read as several words.
+// of words of which one letter may be wrong, and of runs that are read as
+// several words.
 const (
 	minFuzzy = 4
+	minTypo  = 6
 	maxFuzzy = 20
 	minGlued = 10
 )
 
 // fuzzy finds words of the vocabulary whose inner letters are in another order
 // ("instrcutions"), are repeated ("ignoooore"), or in which l and i were taken
-// for each other, as 1 is for both. It is a hash table over a signature that
-// does not see any of that.
+// for each other, as 1 is for both. Of a few words, those attacks are made of,
+// one inner letter may also be missing, added or another one. Both are hash
+// tables over a sum of the inner letters, which sees no order, and from which
+// one letter is easily taken away.
 type fuzzy struct {
-	keys []uint64
-	outs []int32
-	mask uint64
+	scrambled, typos table
+	// ends tells which first and last letters the words in typos have.
+	ends [1 << 10]bool
 }
 
-// newFuzzy holds the literals that are one word of at least minFuzzy letters.
-func newFuzzy(words map[string]int32) fuzzy {
-	size := uint64(64)
-	for size < uint64(len(words))*4 {
-		size *= 2
-	}
-	f := fuzzy{keys: make([]uint64, size), outs: make([]int32, size), mask: size - 1}
+// newFuzzy holds words of at least minFuzzy letters, and those of them in typos
+// with a letter less, too.
+func newFuzzy(words map[string]int32, typos []literal) fuzzy {
+	f := fuzzy{scrambled: newTable(len(words)), typos: newTable(maxFuzzy * len(typos))}
 	for w, out := range words {
-		key := signature([]byte(w))
-		if key == 0 {
+		if l, ok := lettersOf([]byte(w)); ok {
+			f.scrambled.add(l.key(0), out)
+		}
+	}
+	for _, t := range typos {
+		out, l := words[t.text], letters{}
+		ok := out != 0 && len(t.text) >= minTypo
+		if ok {
+			l, ok = lettersOf([]byte(t.text))
+		}
+		if !ok {
 			continue
 		}
-		at := key & f.mask
-		for f.keys[at] != 0 && f.keys[at] != key {
-			at = (at + 1) & f.mask
+		f.ends[l.ends()] = true
+		f.typos.add(l.key(0), out)
+		for i := 1; i < len(t.text)-1; i++ {
+			f.typos.add(l.key(value(t.text[i])), out)
 		}
-		if f.keys[at] == key && f.outs[at] > out {
-			continue // two words with one signature: the same one whatever the map's order
-		}
-		f.keys[at], f.outs[at] = key, out
 	}
 	return f
 }
 
 // find returns the outs of the word that s may stand for, 0 for none.
 func (f *fuzzy) find(s []byte) int32 {
-	key := signature(s)
-	if key == 0 {
+	l, ok := lettersOf(s)
+	if !ok {
 		return 0
 	}
-	for at := key & f.mask; f.keys[at] != 0; at = (at + 1) & f.mask {
-		if f.keys[at] == key {
-			return f.outs[at]
+	if out := f.scrambled.find(l.key(0)); out != 0 || len(s) < minTypo-1 || !f.ends[l.ends()] {
+		return out
+	}
+	if out := f.typos.find(l.key(0)); out != 0 { // a letter is missing
+		return out
+	}
+	for i := 1; i < len(s)-1; i++ { // one is too much, or another one
+		if out := f.typos.find(l.key(value(s[i]))); out != 0 {
+			return out
 		}
 	}
 	return 0
 }
 
-// signature is the same for words that differ in the order of their inner
-// letters, or in letters doubled. It is 0 for what is no word of a to z.
-func signature(s []byte) uint64 {
-	first, last := alike(s[0]), alike(s[len(s)-1])
-	var sum uint64
-	for i := range s {
-		if s[i] < 'a' || s[i] > 'z' {
-			return 0
+// letters is a word without the order of its inner letters.
+type letters struct {
+	first, last byte
+	sum         uint64
+}
+
+// lettersOf adds up a word; ok is false for what is no word of a to z.
+func lettersOf(s []byte) (l letters, ok bool) {
+	l.first, l.last = alike(s[0]), alike(s[len(s)-1])
+	for i, b := range s {
+		if b < 'a' || b > 'z' {
+			return l, false
 		}
-		b := alike(s[i])
-		if i == 0 || i == len(s)-1 || b == alike(s[i-1]) {
-			continue
+		if i > 0 && i < len(s)-1 && alike(b) != alike(s[i-1]) {
+			l.sum += value(b)
 		}
-		x := uint64(b) * 0x9e3779b97f4a7c15
-		x ^= x >> 29
-		sum += x * 0xbf58476d1ce4e5b9
 	}
-	key := sum ^ uint64(first)<<56 ^ uint64(last)<<48
+	return l, true
+}
+
+// ends is a number below 1 << 10 for the first and the last letter.
+func (l letters) ends() int { return int(l.first-'a')<<5 | int(l.last-'a') }
+
+// key is the signature of the word without a letter of the given value. It is
+// never 0.
+func (l letters) key(without uint64) uint64 {
+	key := l.sum - without ^ uint64(l.first)<<56 ^ uint64(l.last)<<48
 	key ^= key >> 31
 	key *= 0x94d049bb133111eb
 	return key ^ key>>29 | 1
+}
+
+// value spreads a letter over 64 bits.
+func value(b byte) uint64 {
+	x := uint64(alike(b)) * 0x9e3779b97f4a7c15
+	x ^= x >> 29
+	return x * 0xbf58476d1ce4e5b9
 }
 
 func alike(b byte) byte {
@@ -84,4 +113,37 @@ func alike(b byte) byte {
 		return 'i'
 	}
 	return b
+}
+
+// table is an open hash table from keys that are not 0.
+type table struct {
+	keys []uint64
+	outs []int32
+	mask uint64
+}
+
+func newTable(n int) table {
+	size := uint64(64)
+	for size < uint64(n)*4 { //nolint:gosec // a few thousand
+		size *= 2
+	}
+	return table{keys: make([]uint64, size), outs: make([]int32, size), mask: size - 1}
+}
+
+// add keeps the larger of two outs for one key, whichever came first.
+func (t *table) add(key uint64, out int32) {
+	at := key & t.mask
+	for t.keys[at] != 0 && t.keys[at] != key {
+		at = (at + 1) & t.mask
+	}
+	t.keys[at], t.outs[at] = key, max(t.outs[at], out)
+}
+
+func (t *table) find(key uint64) int32 {
+	for at := key & t.mask; t.keys[at] != 0; at = (at + 1) & t.mask {
+		if t.keys[at] == key {
+			return t.outs[at]
+		}
+	}
+	return 0
 }

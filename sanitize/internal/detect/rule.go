@@ -72,6 +72,7 @@ type Rule struct {
 // ruleSet is what a directory of rule files holds.
 type ruleSet struct {
 	sets  sets
+	typos []literal
 	rules []Rule
 }
 
@@ -119,10 +120,14 @@ func (rs *ruleSet) load(files fs.FS, name string) error {
 
 // line reads one line of a rule file. Every line after "rule" belongs to it.
 func (rs *ruleSet) line(key, value string) error {
-	if key == "set" {
+	switch key {
+	case "set":
 		return rs.set(value)
-	}
-	if key == "rule" {
+	case "typos":
+		lits, err := parseSet(value, rs.sets)
+		rs.typos = append(rs.typos, lits...)
+		return err
+	case "rule":
 		rs.rules = append(rs.rules, Rule{ID: value})
 		return nil
 	}

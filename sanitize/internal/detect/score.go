@@ -131,11 +131,21 @@ func (e *Engine) observe(s *scratch) {
 	}
 }
 
-// classify asks the classifier about every view and keeps its worst opinion.
+// classify asks the classifier about every view and keeps its worst opinion. Of
+// a text that is mostly an encoding it sees what that encodes and not the
+// encoding, which would tell it nothing.
 func (e *Engine) classify(s *scratch) {
 	s.opinion = math.Inf(-1)
-	for i := range s.text.Len() {
-		s.opinion = max(s.opinion, classify.Logit(s.text.View(i).Bytes))
+	hidden := 0
+	for i := 1; i < s.text.Len(); i++ {
+		v := s.text.View(i)
+		if v.Depth == 1 {
+			hidden = max(hidden, v.End-v.Start)
+		}
+		s.opinion = max(s.opinion, classify.Logit(v.Bytes))
+	}
+	if main := s.text.View(0); 2*hidden < main.End-main.Start || s.text.Len() == 1 {
+		s.opinion = max(s.opinion, classify.Logit(main.Bytes))
 	}
 	r := &e.rules[e.byID.classifier]
 	s.opinion = r.Weight * min(max(s.opinion, minClassifier), maxClassifier)

@@ -10,27 +10,38 @@ import (
 // sampled is how many attacks and how many harmless texts are disguised.
 const sampled = 300
 
+// suspicious disguises accuse even harmless words: text that nobody can see, and
+// a request to obey what is encoded.
+var suspicious = map[string]bool{"tags": true, "base64 to decode": true}
+
 // reportDisguises prints, for each disguise, how many of the attacks are still
 // found, and how many harmless texts it makes look like one.
 func reportDisguises(w io.Writer, engine *detect.Engine, lines []line, threshold float64) {
 	attacks := sample(lines, func(l line) bool { return l.Label != "benign" && l.Tier == "A" && plain(l.Text) })
 	harmless := sample(lines, func(l line) bool { return l.Label == "benign" && len(l.Text) < 600 })
 	var kept, alarms float64
-	base := 0.0
+	base, plausible := 0.0, 0
 	for i, d := range disguises {
 		found := share(engine, attacks, d.apply, threshold)
 		wrong := share(engine, harmless, d.apply, threshold)
-		fmt.Fprintf(w, "%-26s found %5.1f%%  false alarms %5.2f%%\n", d.name, 100*found, 100*wrong)
+		note := ""
+		if suspicious[d.name] {
+			note = " (not counted)"
+		}
+		fmt.Fprintf(w, "%-26s found %5.1f%%  false alarms %5.2f%%%s\n", d.name, 100*found, 100*wrong, note)
 		if i == 0 {
 			base = found
 			continue
 		}
 		kept += found
-		alarms += wrong
+		if !suspicious[d.name] {
+			alarms += wrong
+			plausible++
+		}
 	}
 	n := float64(len(disguises) - 1)
 	fmt.Fprintf(w, "%d disguises of %d attacks: found plain %.1f%%, disguised %.1f%%, kept %.1f%%; false alarms on %d harmless texts disguised %.2f%%\n",
-		len(disguises)-1, len(attacks), 100*base, 100*kept/n, 100*kept/n/max(base, 1e-9), len(harmless), 100*alarms/n)
+		len(disguises)-1, len(attacks), 100*base, 100*kept/n, 100*kept/n/max(base, 1e-9), len(harmless), 100*alarms/float64(max(1, plausible)))
 }
 
 // sample takes texts evenly from the families, so that a large one doesn't
