@@ -148,10 +148,8 @@ func (t *capture) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush implements [http.Flusher].
-func (t *capture) Flush() { _ = t.FlushError() }
-
-// FlushError passes on what was written since the last time, as one chunk.
+// FlushError passes on what was written since the last time, as one chunk. The
+// handler sees a [response.Writer], which looks for this and not for Flush.
 func (t *capture) FlushError() error {
 	if t.status == 0 {
 		t.WriteHeader(http.StatusOK)

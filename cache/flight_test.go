@@ -184,6 +184,7 @@ func TestTimeoutReleasesReadersOfAFillThatDoesNotHeedIt(t *testing.T) {
 			return nil
 		})
 		require.ErrorIs(t, err, cache.ErrTimeout)
+		require.EqualError(t, err, "cache: fill took longer than Timeout")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, 504, problem.Of(err).Status)
 		require.Equal(t, time.Minute, time.Since(start))

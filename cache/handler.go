@@ -63,7 +63,7 @@ func (c *Cache) Handler(next http.Handler) http.Handler {
 			c.pass(w, r, next, "; fwd=bypass") // the handler tells what is wrong with it
 			return
 		}
-		c.answer(w, r, next, key)
+		c.answer(w, r, next, key, false)
 	})
 }
 
@@ -168,8 +168,9 @@ func (c *Cache) requestKey(r *http.Request, scope Scope, body []byte) (Key, erro
 	})
 }
 
-// answer writes the answer to a request that has a key.
-func (c *Cache) answer(w http.ResponseWriter, r *http.Request, next http.Handler, key Key) {
+// answer writes the answer to a request that has a key. again says that what was
+// stored could not be read and is deleted.
+func (c *Cache) answer(w http.ResponseWriter, r *http.Request, next http.Handler, key Key, again bool) {
 	var live *capture
 	a, err := c.do(r.Context(), key, func() Fill {
 		live = newCapture(c, w, r, next, key.call.Params)
@@ -182,6 +183,11 @@ func (c *Cache) answer(w http.ResponseWriter, r *http.Request, next http.Handler
 	defer a.leave()
 	meta, ok := decodeHead(a.Meta())
 	if !ok {
+		c.poisoned(r.Context(), key, key.id)
+		if !again {
+			c.answer(w, r, next, key, true)
+			return
+		}
 		c.fail(w, r, errPoisoned)
 		return
 	}

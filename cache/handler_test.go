@@ -61,7 +61,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func TestHandlerHit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := build(t, cache.Config{Jitter: -1})
-		b := &backend{body: `{"text":"hi","usage":{"input_tokens":3,"output_tokens":4}}`, header: http.Header{"X-Backend": {"b7"}, "Content-Language": {"en"}}}
+		b := &backend{body: `{"text":"hi","usage":{"input_tokens":3,"output_tokens":4}}`, header: http.Header{"X-Backend": {"b7"}, "Content-Language": {"en", "de"}}}
 		h := c.Handler(b)
 		miss := do(h, post("a", `{"model":"m","prompt":"x"}`))
 		require.Equal(t, "spark; fwd=miss", miss.Header().Get("Cache-Status"))
@@ -75,7 +75,7 @@ func TestHandlerHit(t *testing.T) {
 		require.Equal(t, 200, hit.Code)
 		require.Equal(t, b.body, hit.Body.String())
 		require.Equal(t, http.Header{
-			"Content-Type": {"application/json"}, "Content-Language": {"en"}, "Content-Length": {fmt.Sprint(len(b.body))},
+			"Content-Type": {"application/json"}, "Content-Language": {"en", "de"}, "Content-Length": {fmt.Sprint(len(b.body))},
 			"Age": {"90"}, "Cache-Status": {"spark; hit; ttl=3510"}, "Cache-Control": {"private"},
 		}, hit.Header())
 		require.EqualValues(t, 1, b.calls.Load())

@@ -22,10 +22,7 @@ func (c *Cache) lookup(ctx context.Context, k Key, id string) (*entry, bool) {
 	}
 	e, err := decodeEntry(id, value)
 	if err != nil {
-		ev := k.event(Poisoned)
-		ev.Err = err
-		c.report(ctx, ev)
-		c.drop(ctx, k, id)
+		c.poisoned(ctx, k, id)
 		return nil, false
 	}
 	now := time.Now()
@@ -38,6 +35,14 @@ func (c *Cache) lookup(ctx context.Context, k Key, id string) (*entry, bool) {
 	default:
 		return nil, false
 	}
+}
+
+// poisoned deletes an entry that can't be read.
+func (c *Cache) poisoned(ctx context.Context, k Key, id string) {
+	e := k.event(Poisoned)
+	e.Err = errPoisoned
+	c.report(ctx, e)
+	c.drop(ctx, k, id)
 }
 
 func (c *Cache) drop(ctx context.Context, k Key, id string) {

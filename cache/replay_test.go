@@ -204,7 +204,7 @@ func TestPatternIsHandedOut(t *testing.T) {
 func TestKeyOfARequest(t *testing.T) {
 	change := func(f func(r *http.Request)) func() *http.Request {
 		return func() *http.Request {
-			r := post("a", `{"model":"alias","x":1}`)
+			r := post("a", `{"model":"al\u0022ias","x":1}`)
 			f(r)
 			return r
 		}
@@ -231,7 +231,7 @@ func TestKeyOfARequest(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var events eventLog
 				c := build(t, cache.Config{OnEvent: events.add, Resolve: func(r *http.Request, name string) (provider, model string) {
-					require.Equal(t, "alias", name)
+					require.Equal(t, "al\"ias", name)
 					return "claude", "claude-5" + r.Header.Get("X-Canary")
 				}})
 				b := &backend{body: `{}`}

@@ -2,8 +2,10 @@ package cache_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"net/http"
 	"strings"
@@ -142,6 +144,78 @@ func FuzzStoredBytes(f *testing.F) {
 			require.Equal(t, "one||three", text)
 		} else {
 			require.Equal(t, "new", text)
+		}
+	})
+}
+
+// seal makes an entry of a payload that has the right version, key and checksum,
+// so that only what is inside can be wrong.
+func seal(key string, payload []byte) []byte {
+	b := append([]byte{1}, key[len(key)-43:]...)
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)))
+	return append(b, payload...)
+}
+
+// An entry that is sound but holds no response is a miss for Handler as well.
+func TestEntryWithoutAHeadIsAMissAndDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := memory(t, cache.MemoryConfig{})
+		s := &tampered{Store: m, get: func(key string, v []byte) ([]byte, error) {
+			if v != nil && len(v) == 3 {
+				var payload []byte
+				for _, n := range []int64{time.Now().UnixNano(), int64(time.Hour), 0, 0} {
+					payload = binary.BigEndian.AppendUint64(payload, uint64(n))
+				}
+				return seal(key, append(payload, 0)), nil // no meta, no chunks
+			}
+			return v, nil
+		}}
+		var stored string
+		s.set = func(key string) error { stored = key; return nil }
+		c := build(t, cache.Config{Store: s})
+		b := &backend{body: `{}`}
+		h := c.Handler(b)
+		do(h, post("a", `{}`))
+		synctest.Wait()
+		set(t, m, stored, "bad", time.Hour)
+		w := do(h, post("a", `{}`))
+		require.Equal(t, http.StatusOK, w.Code)
+		require.Equal(t, "{}", w.Body.String())
+		require.EqualValues(t, 2, b.calls.Load())
+		require.EqualValues(t, 1, c.Stats().Poisoned)
+		synctest.Wait()
+		require.Contains(t, do(h, post("a", `{}`)).Header().Get("Cache-Status"), "hit")
+	})
+}
+
+// Whatever an entry says inside, reading it ends, with an answer or an error
+// that shows nothing of it.
+func FuzzSealedEntry(f *testing.F) {
+	var stored []byte
+	s := &tampered{Store: memory(f, cache.MemoryConfig{}), get: func(_ string, v []byte) ([]byte, error) {
+		if v != nil {
+			stored = v
+		}
+		return v, nil
+	}}
+	h := build(f, cache.Config{Store: s}).Handler(&backend{body: `{}`, header: http.Header{"Content-Language": {"en", "de"}}})
+	for range 1000 {
+		if do(h, post("a", `{}`)); stored != nil {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	f.Add(stored[48:])
+	f.Add(stored[48:90])
+	f.Add(make([]byte, 32))
+	f.Add([]byte(nil))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		s := &tampered{Store: memory(t, cache.MemoryConfig{}), get: func(key string, _ []byte) ([]byte, error) { return seal(key, payload), nil }}
+		c := build(t, cache.Config{Store: s})
+		ask(t, c, key(t, "a", `{}`), says(new(atomic.Int64), "new"))
+		w := do(c.Handler(&backend{body: `{}`}), post("a", `{}`))
+		if w.Code == http.StatusInternalServerError && w.Header().Get("Content-Type") == "application/problem+json" {
+			require.NotContains(t, w.Body.String(), "entry")
 		}
 	})
 }
