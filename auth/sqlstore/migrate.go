@@ -3,8 +3,8 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -29,7 +29,7 @@ func Migrations(d Dialect) (fs.FS, error) {
 // Migrate makes the tables, or brings them up to date: it applies, in one
 // transaction, the migrations that the table spark_migrations doesn't name yet.
 // Several processes may call it at once. Timeout doesn't apply.
-func (s *Store) Migrate(ctx context.Context) (err error) {
+func (s *Store) Migrate(ctx context.Context) error {
 	files, err := Migrations(s.cfg.Dialect)
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (s *Store) Migrate(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("sqlstore: %w", err)
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
+	defer func() { _ = conn.Close() }() // gives it back, or says that it is gone
 	begin, lock := "BEGIN IMMEDIATE", ""
 	if s.cfg.Dialect == Postgres {
 		begin, lock = "BEGIN", fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", lockID)
@@ -48,17 +48,17 @@ func (s *Store) Migrate(ctx context.Context) (err error) {
 	if _, err := conn.ExecContext(ctx, begin); err != nil {
 		return fmt.Errorf("sqlstore: %w", err)
 	}
-	end := "ROLLBACK"
-	defer func() {
-		if _, e := conn.ExecContext(context.WithoutCancel(ctx), end); e != nil {
-			err = errors.Join(err, fmt.Errorf("sqlstore: %w", e))
+	if err = s.apply(ctx, conn, lock, files); err == nil {
+		if _, err = conn.ExecContext(ctx, "COMMIT"); err == nil {
+			return nil
 		}
-	}()
-	if err := s.apply(ctx, conn, lock, files); err != nil {
-		return err
+		err = fmt.Errorf("sqlstore: %w", err)
 	}
-	end = "COMMIT"
-	return nil
+	if _, e := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); e != nil {
+		// The pool must not hand out a connection in the middle of a transaction.
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // which is what it returns
+	}
+	return err
 }
 
 func (s *Store) apply(ctx context.Context, conn *sql.Conn, lock string, files fs.FS) error {
