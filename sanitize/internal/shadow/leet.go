@@ -59,7 +59,8 @@ func (s *scanner) leetWord(from int) int {
 		s.t.signals.Disguised++
 	}
 	s.endSolo()
-	s.before, s.prev = s.prev, piece{hash: h, from: from, to: end, size: end - from, worth: worth}
+	*s.word0() = piece{hash: h, from: from, to: end, size: end - from, worth: worth}
+	s.turn++
 	return end
 }
 

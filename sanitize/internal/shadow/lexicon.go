@@ -30,6 +30,9 @@ const radio = "alpha alfa bravo charlie delta echo foxtrot golf hotel india juli
 // fewest letters of a word that is looked up.
 const fewest = 3
 
+// longest is the length of the longest keyword.
+const longest = 14
+
 // A mark of the gate says which disguise of a word was met.
 const (
 	gateRot    = 0  // + the shift that undoes it, 1 to 25
@@ -139,7 +142,7 @@ var letterValue = func() (t [256]uint32) {
 }()
 
 // powers of prime, by the length of the second part.
-var powers = func() (t [32]uint32) {
+var powers = func() (t [longest + 1]uint32) {
 	t[0] = 1
 	for i := 1; i < len(t); i++ {
 		t[i] = t[i-1] * prime

@@ -27,17 +27,18 @@ type scanner struct {
 	v    *view
 	t    *Text
 
-	close        int  // where the next > stands, if that is known
-	veiled       bool // the text has characters that veil words
-	leet         int  // words with leetspeak undone
-	leetLike     int  // words that may be leetspeak
-	leetDone     int  // up to here no token is leetspeak
-	prev, before piece
-	chain        chain
-	solo         span // a stretch of single letters, from the first to the last
-	solos        int
-	soloLetters  int
-	f            findings
+	close       int      // where the next > stands, if that is known
+	veiled      bool     // the text has characters that veil words
+	leet        int      // words with leetspeak undone
+	leetLike    int      // words that may be leetspeak
+	leetDone    int      // up to here no token is leetspeak
+	recent      [4]piece // the last words, in turn
+	turn        int      // of the word at hand
+	chain       chain
+	solo        span // a stretch of single letters, from the first to the last
+	solos       int
+	soloLetters int
+	f           findings
 }
 
 // A piece is a word as the scanner remembers it.
@@ -157,7 +158,7 @@ func (t *Text) take(v *view, cuts []span) {
 func (s *scanner) read() {
 	s.buf, s.cuts, s.leet, s.leetLike = s.v.buf, s.cuts[:0], 0, 0
 	s.leetDone, s.close = 0, -1
-	s.prev, s.before, s.chain, s.solos, s.soloLetters, s.f = piece{}, piece{}, chain{}, 0, 0, findings{}
+	s.recent, s.turn, s.chain, s.solos, s.soloLetters, s.f = [4]piece{}, 0, chain{}, 0, 0, findings{}
 	buf := s.buf
 	token := 0 // start of the run of characters that encodings are made of
 	for i := 0; i < len(buf); {
@@ -246,12 +247,14 @@ func (s *scanner) word(i int) int {
 		}
 		break
 	}
-	s.piece(piece{hash: h, from: from, to: i, size: size}, size < i-from)
+	p := s.word0()
+	p.hash, p.from, p.to, p.size, p.worth = h, from, i, size, 0
+	s.piece(p, size < i-from)
 	return i
 }
 
 // piece takes note of a word: disguised wholly, or part of a word that was split.
-func (s *scanner) piece(p piece, marked bool) {
+func (s *scanner) piece(p *piece, marked bool) {
 	if p.size >= fewest {
 		p.worth = s.lex.plain.get(p.hash)
 		if p.worth == 2 && (marked || s.veiled && s.v.origin(p.to)-s.v.origin(p.from) != p.to-p.from) {
@@ -269,13 +272,18 @@ func (s *scanner) piece(p piece, marked bool) {
 		s.endSolo()
 	}
 	if p.worth != 2 {
-		s.join(&p)
+		s.join(p)
 	}
 	if s.chain.words > 0 || p.from > 0 && s.buf[p.from-1] > ' ' {
-		s.link(&p)
+		s.link(p)
 	}
-	s.before, s.prev = s.prev, p
+	s.turn++
 }
+
+// word0 is where the word at hand is kept, word1 and word2 are the two before it. They take turns, since copying shows.
+func (s *scanner) word0() *piece { return &s.recent[s.turn&3] }
+func (s *scanner) word1() *piece { return &s.recent[(s.turn-1)&3] }
+func (s *scanner) word2() *piece { return &s.recent[(s.turn-2)&3] }
 
 // A chain is a row of words with the same sign between them: ignore_previous_instructions.
 type chain struct {
@@ -287,9 +295,9 @@ type chain struct {
 
 // link adds a word to the chain at hand, or ends that and starts one with it and the word before.
 func (s *scanner) link(p *piece) {
-	c := &s.chain
-	linked := s.prev.size > 0 && p.from == s.prev.to+1 && s.buf[s.prev.to] > ' '
-	if c.words > 0 && (!linked || s.buf[s.prev.to] != c.sign) {
+	c, last := &s.chain, s.word1()
+	linked := last.size > 0 && p.from == last.to+1 && s.buf[last.to] > ' '
+	if c.words > 0 && (!linked || s.buf[last.to] != c.sign) {
 		s.unchain()
 		c.words = 0
 	}
@@ -297,7 +305,7 @@ func (s *scanner) link(p *piece) {
 		return
 	}
 	if c.words == 0 {
-		*c = chain{from: s.prev.from, sign: s.buf[s.prev.to], words: 1, worth: s.prev.worth}
+		*c = chain{from: last.from, sign: s.buf[last.to], words: 1, worth: last.worth}
 	}
 	c.to, c.worth, c.words = p.to, c.worth+min(p.worth, 100-c.worth), c.words+1
 }
@@ -317,18 +325,18 @@ func (s *scanner) unchain() {
 
 // join looks whether p and the one or two words before it are the parts of a key word.
 func (s *scanner) join(p *piece) {
-	a, b := &s.prev, &s.before
+	a, b := s.word1(), s.word2()
 	gap := p.from - a.to
-	if a.size == 0 || gap < 1 || gap > 8 || a.size+p.size < 6 || a.size+p.size > 24 || p.size > 16 || a.worth == 2 {
+	if a.size == 0 || gap < 1 || gap > 8 || a.size+p.size > longest || a.worth == 2 {
 		return
 	}
 	h := a.hash*powers[p.size] + p.hash
-	if s.lex.plain.get(h) == 2 && s.gapOK(a.to, p.from) && (a.worth == 0 || p.worth == 0) {
+	if a.size+p.size >= 6 && s.lex.plain.get(h) == 2 && s.gapOK(a.to, p.from) && (a.worth == 0 || p.worth == 0) {
 		s.cuts = append(s.cuts, span{a.to, p.from})
 		s.joined(p, h, a.from, a.size+p.size)
 		return
 	}
-	if gap = a.from - b.to; b.size == 0 || gap < 1 || gap > 8 || b.size > 16 || b.worth == 2 {
+	if gap = a.from - b.to; b.size == 0 || gap < 1 || gap > 8 || b.size+a.size+p.size > longest || b.size+a.size+p.size < 6 || b.worth == 2 {
 		return
 	}
 	h = b.hash*powers[a.size+p.size] + h
@@ -428,7 +436,7 @@ func (s *scanner) high(i int) int {
 	} else {
 		s.endSolo()
 	}
-	s.before, s.prev = piece{}, piece{}
+	s.word1().size, s.word2().size = 0, 0 // nothing is joined across it
 	return i
 }
 
