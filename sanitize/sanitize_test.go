@@ -202,6 +202,20 @@ func TestJudgeHasABudget(t *testing.T) {
 	})
 }
 
+func TestSanitizeDoesNotAllocateForCleanText(t *testing.T) {
+	if raceEnabled {
+		return // the detector allocates on its own account
+	}
+	s := newScanner(t, sanitize.Config{})
+	text := strings.Repeat("Write a short note to my landlord about the broken heating. ", 20)
+	ctx := t.Context()
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		if r, err := s.Sanitize(ctx, text); err != nil || r.Verdict != sanitize.Allow {
+			panic("not clean")
+		}
+	}))
+}
+
 // TestParallelScansAgree is run with -race.
 func TestParallelScansAgree(t *testing.T) {
 	s := newScanner(t, sanitize.Config{})
