@@ -160,13 +160,14 @@ func (c *Cache) requestKey(r *http.Request, scope Scope, body []byte) (Key, erro
 		extra = append(extra, first(values))
 	}
 	call := Call{Method: r.Method, Route: r.URL.Path, Params: body, Extra: extra, Header: r.Header}
-	return newKey(scope, call, func(name string) (provider, model string) {
-		if c.cfg.Resolve == nil {
-			return "", name
-		}
-		return c.cfg.Resolve(r, name)
-	})
+	if c.cfg.Resolve == nil {
+		return newKey(scope, call, asNamed)
+	}
+	return newKey(scope, call, func(name string) (provider, model string) { return c.cfg.Resolve(r, name) })
 }
+
+// asNamed is Resolve for those who have none.
+func asNamed(name string) (provider, model string) { return "", name }
 
 // answer writes the answer to a request that has a key. again says that what was
 // stored could not be read and is deleted.

@@ -98,7 +98,7 @@ func decodeHead(meta []byte) (head, bool) {
 	if h.pattern, ok = next(); !ok {
 		return head{}, false
 	}
-	h.fields = make([]string, 0, 8)
+	h.fields = make([]string, 0, 4)
 	for at < len(meta) {
 		field, ok := next()
 		if !ok {

@@ -161,7 +161,7 @@ func TestEntryWithoutAHeadIsAMissAndDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := memory(t, cache.MemoryConfig{})
 		s := &tampered{Store: m, get: func(key string, v []byte) ([]byte, error) {
-			if v != nil && len(v) == 3 {
+			if len(v) == 3 {
 				var payload []byte
 				for _, n := range []int64{time.Now().UnixNano(), int64(time.Hour), 0, 0} {
 					payload = binary.BigEndian.AppendUint64(payload, uint64(n))
