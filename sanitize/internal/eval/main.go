@@ -37,6 +37,7 @@ func main() {
 	log.SetFlags(0)
 	threshold := flag.Float64("threshold", detect.BlockThreshold, "score from which a text counts as found")
 	disguises := flag.Bool("disguise", false, "measure every disguise instead")
+	disabled := flag.String("disabled", "", "rules or families to leave out, by commas, such as classifier")
 	show := flag.String("show", "", "list what is wrong in families with this in their name")
 	source := flag.String("source", "", "only sources that contain one of these, by commas; with a leading ! all others")
 	predictions := flag.String("predictions", "", "write a line for each text to this file")
@@ -48,7 +49,11 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	engine, err := detect.New(detect.Config{})
+	var cfg detect.Config
+	if *disabled != "" {
+		cfg.Disabled = strings.Split(*disabled, ",")
+	}
+	engine, err := detect.New(cfg)
 	if err != nil {
 		log.Fatal(err)
 	}
