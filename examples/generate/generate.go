@@ -235,7 +235,9 @@ func (a *attempt) run(ctx context.Context) error {
 	if a.used.Input == 0 && (a.tokens > 0 || err == nil) {
 		a.used.Input = provider.EstimateTokens(a.ask.Prompt)
 	}
-	a.used.Output = max(a.used.Output, a.tokens)
+	if err != nil || a.used.Output == 0 { // what the provider says at the end is missing
+		a.used.Output = max(a.used.Output, a.tokens)
+	}
 	if err == nil {
 		err = a.finish(ctx, answer)
 	}
@@ -250,6 +252,9 @@ func (a *attempt) run(ctx context.Context) error {
 // other provider can take over. What is no stream waits until it is complete.
 func (a *attempt) emit(ctx context.Context, text string) error {
 	n := len(text)/4 + 1
+	if a.tokens == 0 { // what was asked costs as soon as there is an answer
+		a.quota.Use(int64(provider.EstimateTokens(a.ask.Prompt)))
+	}
 	a.tokens += n
 	a.quota.Use(int64(n))
 	if !a.ask.Stream {

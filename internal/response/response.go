@@ -400,6 +400,9 @@ func (w *Writer) cut() bool {
 	if err == nil || w.hijack || !errors.Is(err, context.Canceled) {
 		return false
 	}
+	if w.gaveUp() {
+		return true // what was sent instead nobody reads
+	}
 	// The context of a request ends early if its client leaves or its server
 	// stops. What says where it ends tells whether it had got there.
 	switch {
@@ -410,6 +413,12 @@ func (w *Writer) cut() bool {
 	default:
 		return !w.Started() || !errors.Is(context.Cause(w.r.Context()), http.ErrServerClosed)
 	}
+}
+
+// gaveUp reports whether the handler says that it stopped because it was told to.
+func (w *Writer) gaveUp() bool {
+	m := w.more
+	return m != nil && (errors.Is(m.failed, context.Canceled) || errors.Is(m.failed, http.ErrServerClosed))
 }
 
 // blame decides who ended a response that was cut.
@@ -423,6 +432,8 @@ func (w *Writer) blame(running bool) End {
 		return End{Shutdown, cause}
 	case errors.Is(ctx.Err(), context.Canceled):
 		return End{ClientGone, cause}
+	case errors.Is(m.failed, context.Canceled): // the handler knew before the context did
+		return End{ClientGone, m.failed}
 	case errors.Is(m.written, os.ErrDeadlineExceeded), errors.Is(m.written, http.ErrContentLength):
 		return End{Truncated, cmp.Or(m.failed, m.written)}
 	case m.written != nil, network:

@@ -173,6 +173,9 @@ func TestContextEnded(t *testing.T) {
 		{"client, all that was promised written", context.Canceled, write("4", "text", ""), response.Complete},
 		{"client, stream to its last event", context.Canceled, write("", stream+"event: done\ndata: 1\n\n", "text/event-stream"), response.Complete},
 		{"client, stream in the middle", context.Canceled, write("", stream, "text/event-stream"), response.ClientGone},
+		{"client, handler gave up and says so", context.Canceled, gaveUp(context.Canceled), response.ClientGone},
+		{"client, handler failed before", context.Canceled, gaveUp(errProvider), response.Failed},
+		{"server, handler gave up and says so", http.ErrServerClosed, gaveUp(http.ErrServerClosed), response.Shutdown},
 		{"server, nothing written", http.ErrServerClosed, func(http.ResponseWriter) {}, response.Shutdown},
 		{"server, handler finished all the same", http.ErrServerClosed, write("", "text", ""), response.Complete},
 		{"server, stream in the middle", http.ErrServerClosed, write("", stream, "text/event-stream"), response.Shutdown},
@@ -188,6 +191,16 @@ func TestContextEnded(t *testing.T) {
 			}), seen)
 			require.Equal(t, tt.kind, (<-seen.ends).Kind)
 		})
+	}
+}
+
+// gaveUp answers with an error document, for a reason.
+func gaveUp(why error) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) {
+		response.Of(w).Fail(why)
+		w.Header().Set("Content-Length", "2")
+		w.WriteHeader(http.StatusInternalServerError)
+		_, _ = io.WriteString(w, "{}")
 	}
 }
 

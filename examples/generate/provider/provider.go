@@ -74,7 +74,15 @@ func (e *Error) Problem() *problem.Document {
 }
 
 // errCut is the end of a stream that said nothing of ending.
-var errCut = fmt.Errorf("provider broke off its answer: %w", io.ErrUnexpectedEOF)
+var errCut error = cutError{}
+
+type cutError struct{}
+
+func (cutError) Error() string { return "provider broke off its answer" }
+func (cutError) Unwrap() error { return io.ErrUnexpectedEOF }
+func (cutError) Problem() *problem.Document {
+	return &problem.Document{Status: http.StatusBadGateway, Detail: "The provider broke off its answer. Try again."}
+}
 
 // broken makes the error of a call that failed on the way an error that says
 // no more of the request than what went wrong.

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// stream asks for a stream and returns the open response.
+func (c *service) stream(ctx context.Context, prompt string) *http.Response {
+	c.t.Helper()
+	resp, err := c.client.Do(c.request(ctx, http.MethodPost, "/api/spark/generate", map[string]any{"prompt": prompt, "stream": true}))
+	require.NoError(c.t, err)
+	return resp
+}
+
+func TestStream(t *testing.T) {
+	c := start(t, nil)
+	resp := c.stream(t.Context(), "say hi to me")
+	require.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))
+	var text strings.Builder
+	var names []string
+	var last generateResponse
+	require.NoError(t, events(resp.Body, func(e event) {
+		names = append(names, e.name)
+		if e.name == "done" {
+			require.NoError(t, json.Unmarshal([]byte(e.data), &last))
+			return
+		}
+		var delta struct{ Text string }
+		require.NoError(t, json.Unmarshal([]byte(e.data), &delta))
+		text.WriteString(delta.Text)
+	}))
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, "You said: say hi to me", text.String())
+	require.Equal(t, []string{"delta", "delta", "delta", "delta", "delta", "delta", "done"}, names)
+	require.Equal(t, "local", last.Provider)
+	require.Equal(t, "stop", last.FinishReason)
+	require.Equal(t, 6, last.Usage.Output)
+}
+
+// The first event is there while the provider is still busy with the others.
+func TestFirstEventArrivesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := startPiped(t, "-local-gap", "10s")
+		defer c.stop()
+		began := time.Now()
+		resp := c.stream(t.Context(), "one two")
+		var arrived []time.Duration
+		require.NoError(t, events(resp.Body, func(event) { arrived = append(arrived, time.Since(began)) }))
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, []time.Duration{0, 10 * time.Second, 20 * time.Second, 30 * time.Second, 30 * time.Second}, arrived)
+	})
+}
+
+// A stream may take longer than any timeout of the server for a request.
+func TestLongStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := startPiped(t, "-local-gap", "10m", "-provider-timeout", "10h")
+		defer c.stop()
+		resp := c.stream(t.Context(), "a b c d e f g h i")
+		n := 0
+		require.NoError(t, events(resp.Body, func(event) { n++ }))
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, 12, n)
+	})
+}
+
+// SIGTERM lets a running stream end, while probes and new connections are told
+// that the server is going.
+func TestShutdownWaitsForStreams(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := startPiped(t, "-local-gap", "5s")
+		resp := c.stream(t.Context(), "one two three")
+		first, err := bufio.NewReader(resp.Body).ReadString('\n')
+		require.NoError(t, err)
+		require.Equal(t, "event: delta\n", first)
+		stopped := make(chan struct{})
+		go func() {
+			c.stop()
+			close(stopped)
+		}()
+		synctest.Wait()
+		_, err = c.client.Do(c.request(t.Context(), http.MethodGet, "/readyz", nil))
+		require.Error(t, err, "no new connections")
+		rest, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Contains(t, string(rest), "event: done")
+		require.NoError(t, resp.Body.Close())
+		<-stopped
+	})
+}
+
+// What does not end in time is cut off, and looks so.
+func TestShutdownDoesNotWaitForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := startPiped(t, "-local-gap", "1h", "-provider-timeout", "9h", "-shutdown-timeout", "30s")
+		resp := c.stream(t.Context(), "one two three")
+		go c.stop()
+		began := time.Now()
+		_, err := io.ReadAll(resp.Body)
+		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+		require.Equal(t, 30*time.Second, time.Since(began))
+		require.NoError(t, resp.Body.Close())
+		c.stop()
+		require.EqualValues(t, 1, c.metric("http_server_request_duration_seconds_count", `error_type="shutdown"`))
+	})
+}
