@@ -39,6 +39,3 @@ func (e *Engine) Restart(view string, from uint32) []string {
 	}
 	return ids
 }
-
-// Fold is the normalisation of patterns.
-func Fold(s string) string { return shadow.FoldString(s) }

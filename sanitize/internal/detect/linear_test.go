@@ -2,6 +2,7 @@ package detect_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,7 +117,7 @@ func TestMatcherAgreesWithBacktracking(t *testing.T) {
 		}
 		found := e.Matches(strings.Join(words, " "))
 		for id, elements := range patterns {
-			require.Equal(t, search(words, elements, -1), contains(found, id), "%s in %v", notation[id], words)
+			require.Equal(t, search(words, elements, -1), slices.Contains(found, id), "%s in %v", notation[id], words)
 		}
 	}
 }
@@ -132,15 +133,6 @@ func search(words []string, elements [][2]any, at int) bool {
 	}
 	for i := at + 1; i <= last; i++ {
 		if strings.Contains(elements[0][0].(string), words[i]) && search(words, elements[1:], i) {
-			return true
-		}
-	}
-	return false
-}
-
-func contains(ids []string, id string) bool {
-	for _, v := range ids {
-		if v == id {
 			return true
 		}
 	}
