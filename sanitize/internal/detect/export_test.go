@@ -1,7 +1,5 @@
 package detect
 
-import "github.com/sparkhttp/spark/sanitize/internal/shadow"
-
 // Work scans text and returns the steps that the matcher took and the bytes of
 // the views that it read.
 func (e *Engine) Work(text string) (steps, bytes int) {
