@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -143,9 +144,8 @@ func (m *Middleware) setState(h http.Header, r *Reservation, retryAfter int64) {
 			policy = policyHeader(charges)
 		}
 		state := r.set.header.state(charges, retryAfter)
-		h[headerPolicy] = beside(h[headerPolicy], r.sent.policy, policy)
-		h[headerState] = beside(h[headerState], r.sent.state, state)
-		r.sent.policy, r.sent.state = policy[0], state[0]
+		setLines(h, cmp.Or(r.sent, policy[0]), policy, state)
+		r.sent = policy[0]
 	}
 	if m.cfg.LegacyHeaders {
 		setLegacy(h, charges)
@@ -155,19 +155,23 @@ func (m *Middleware) setState(h http.Header, r *Reservation, retryAfter int64) {
 	}
 }
 
-// beside returns the lines of a field with value added, in place of old if that
-// is one of them: another middleware may have set a line of its own, and a list
-// can be split over lines. The slices are shared, so they are not written to.
-func beside(lines []string, old string, value []string) []string {
-	if len(lines) == 0 {
-		return value
+// setLines sets both fields. Another middleware may have set lines of its own,
+// and a list can be split over lines, so ours are added; but if there is one for
+// the policies old, they take its place. The slices are shared, so none is written
+// to.
+func setLines(h http.Header, old string, policy, state []string) {
+	policies, states := h[headerPolicy], h[headerState]
+	if len(policies) == 0 {
+		h[headerPolicy], h[headerState] = policy, state
+		return
 	}
-	all := slices.Clone(lines)
-	if i := slices.Index(all, old); i >= 0 {
-		all[i] = value[0]
-		return all
+	if i := slices.Index(policies, old); i >= 0 && i < len(states) {
+		policies, states = slices.Clone(policies), slices.Clone(states)
+		policies[i], states[i] = policy[0], state[0]
+	} else {
+		policies, states = append(slices.Clip(policies), policy[0]), append(slices.Clip(states), state[0])
 	}
-	return append(all, value...)
+	h[headerPolicy], h[headerState] = policies, states
 }
 
 // policyHeader returns the value of RateLimit-Policy for the policies of a limiter

@@ -39,9 +39,9 @@ type Reservation struct {
 	settled  bool
 	attached bool // to a response, or to whatever else calls finish
 	degraded bool
-	refusal  *Error                         // the latest, if Reserve refused
-	changed  bool                           // since the headers were set
-	sent     struct{ policy, state string } // the values of the header that were set
+	refusal  *Error // the latest, if Reserve refused
+	changed  bool   // since the headers were set
+	sent     string // the value of RateLimit-Policy that was set
 }
 
 // taken is a hold and who keeps it.

@@ -424,6 +424,18 @@ func TestTwoMiddlewares(t *testing.T) {
 	require.Equal(t, []string{`"address";r=0;t=1200`}, w.Header().Values("RateLimit"))
 }
 
+// TestServedTwice lets a request through the same middleware again, as somebody
+// who dispatches anew does: what it says replaces what it said.
+func TestServedTwice(t *testing.T) {
+	h := newMiddleware(t, ratelimit.Config{Policies: []ratelimit.Policy{perHour("p", 3)}}).Handler(ok)
+	w := httptest.NewRecorder()
+	for range 2 {
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	}
+	require.Equal(t, []string{`"p";r=1;t=1200`}, w.Header().Values("RateLimit"))
+	require.Equal(t, []string{`"p";q=3;w=3600`}, w.Header().Values("RateLimit-Policy"))
+}
+
 func TestErrorIsShownThroughWrapping(t *testing.T) {
 	e := &ratelimit.Error{Policies: []string{"p"}, RetryAfter: 3, Err: errors.New("redis: secret")}
 	d := problem.Of(fmt.Errorf("x: %w", e))
