@@ -42,7 +42,7 @@ func (l *linkReader) follow(b byte, ctx uint32) {
 	switch b {
 	case '[':
 		kind := link
-		if byte(ctx) == '!' {
+		if ctx&0xFF == '!' {
 			kind = image
 		}
 		if l.depth < len(l.stack) {
@@ -66,7 +66,7 @@ func (l *linkReader) follow(b byte, ctx uint32) {
 			l.url = image
 		}
 	case '\n':
-		if byte(ctx) == '\n' {
+		if ctx&0xFF == '\n' {
 			l.depth = 0 // a new paragraph
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -115,60 +116,69 @@ type Output struct {
 // NewOutput returns an Output, or an error that names the field of cfg that is
 // wrong.
 func NewOutput(cfg OutputConfig) (*Output, error) {
-	o := &Output{cfg: cfg, links: [2]bool{true, true}}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
 	if cfg.ErrorHandler == nil {
-		o.cfg.ErrorHandler = problem.Write
+		cfg.ErrorHandler = problem.Write
 	}
-	off := map[string]bool{}
-	for _, id := range cfg.Disabled {
-		if !outputRule(id) {
-			return nil, fmt.Errorf("sanitize: Disabled names %q, which is no rule for output", id)
-		}
-		off[id] = true
-	}
+	o := &Output{cfg: cfg}
 	for _, s := range secrets {
-		if !off[s.rule] {
-			o.secrets = append(o.secrets, s)
-		}
+		o.addSecret(s)
+	}
+	for _, c := range cfg.Canaries {
+		o.addSecret(secret{rule: ruleCanary, prefix: lowerASCII(c), fold: true})
 	}
 	for kind, id := range linkRules {
-		o.links[kind] = !off[id]
+		o.links[kind] = !slices.Contains(cfg.Disabled, id)
+	}
+	for _, p := range cfg.Prompts {
+		if err := o.addPrompt(p); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+func (cfg *OutputConfig) check() error {
+	for _, id := range cfg.Disabled {
+		if !outputRule(id) {
+			return fmt.Errorf("sanitize: Disabled names %q, which is no rule for output", id)
+		}
 	}
 	for _, c := range cfg.Canaries {
 		if len(c) < 8 {
-			return nil, fmt.Errorf("sanitize: Canaries holds one of %d bytes, want at least 8", len(c))
-		}
-		if !off[ruleCanary] {
-			o.secrets = append(o.secrets, secret{rule: ruleCanary, prefix: lowerASCII(c), fold: true})
-		}
-	}
-	for _, s := range o.secrets {
-		b := s.prefix[0]
-		if !s.fold {
-			o.begins[b] |= atWord
-			continue
-		}
-		o.begins[b] |= anywhere
-		if b >= 'a' && b <= 'z' {
-			o.begins[b-0x20] |= anywhere
-		}
-	}
-	for _, p := range cfg.Prompts {
-		if err := o.addPrompt(p, off[rulePrompt]); err != nil {
-			return nil, err
+			return fmt.Errorf("sanitize: Canaries holds one of %d bytes, want at least 8", len(c))
 		}
 	}
 	for _, m := range cfg.Members {
 		if m == "" || len(m) >= maxMember {
-			return nil, fmt.Errorf("sanitize: Members holds a name of %d bytes, want 1 to %d", len(m), maxMember-1)
+			return fmt.Errorf("sanitize: Members holds a name of %d bytes, want 1 to %d", len(m), maxMember-1)
 		}
 	}
 	for _, h := range cfg.AllowedHosts {
 		if h == "" || h != strings.ToLower(h) || strings.ContainsAny(h, "/:@ ") {
-			return nil, fmt.Errorf("sanitize: AllowedHosts holds %q, want a host in lower case without port", h)
+			return fmt.Errorf("sanitize: AllowedHosts holds %q, want a host in lower case without port", h)
 		}
 	}
-	return o, nil
+	return nil
+}
+
+// addSecret looks for s, too, unless its rule is disabled.
+func (o *Output) addSecret(s secret) {
+	if slices.Contains(o.cfg.Disabled, s.rule) {
+		return
+	}
+	o.secrets = append(o.secrets, s)
+	b := s.prefix[0]
+	if !s.fold {
+		o.begins[b] |= atWord
+		return
+	}
+	o.begins[b] |= anywhere
+	if b >= 'a' && b <= 'z' {
+		o.begins[b-0x20] |= anywhere
+	}
 }
 
 // outputRule reports whether there is a rule for output with this id.
@@ -176,12 +186,7 @@ func outputRule(id string) bool {
 	if id == ruleCanary || id == rulePrompt || id == linkRules[image] || id == linkRules[link] {
 		return true
 	}
-	for _, s := range secrets {
-		if s.rule == id {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(secrets, func(s secret) bool { return s.rule == id })
 }
 
 // Scan returns text with its leaks overwritten by asterisks, and the leaks.

@@ -1,6 +1,9 @@
 package sanitize
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 const (
 	rulePrompt = "prompt.text"
@@ -20,7 +23,7 @@ type gramAt struct{ prompt, end int }
 // themselves.
 const maxPlaces = 16
 
-func (o *Output) addPrompt(text string, disabled bool) error {
+func (o *Output) addPrompt(text string) error {
 	p := make(prompt, 0, len(text))
 	for i := range len(text) {
 		if b, ok := letter(text[i]); ok {
@@ -30,7 +33,7 @@ func (o *Output) addPrompt(text string, disabled bool) error {
 	if len(p) < leakSize {
 		return fmt.Errorf("sanitize: Prompts holds one of %d letters and digits, want at least %d", len(p), leakSize)
 	}
-	if disabled {
+	if slices.Contains(o.cfg.Disabled, rulePrompt) {
 		return nil
 	}
 	if o.grams == nil {

@@ -144,7 +144,7 @@ func (w *window) match(i int, final bool) match {
 			return m
 		}
 	}
-	b, prev := w.text[i], byte(w.ctx)
+	b, prev := w.text[i], byte(w.ctx&0xFF)
 	inWord := alnum(prev) || prev == '_'
 	if w.o.begins[b]&anywhere == 0 && (inWord || w.o.begins[b] == 0) {
 		return match{}
