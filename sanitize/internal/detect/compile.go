@@ -51,7 +51,7 @@ func (l *library) parse(rules []Rule) ([][]pattern, error) {
 
 // compile compiles the rules of the library, and more after them.
 func (l *library) compile(more [][]pattern) *program {
-	c := compiler{words: map[literal][]int32{}, typos: l.typos}
+	c := compiler{words: map[literal][]int32{}, typos: l.typos, guards: map[string]int32{}}
 	for i, alternatives := range slices.Concat(l.patterns, more) {
 		for _, p := range alternatives {
 			c.add(int32(i), p) //nolint:gosec // a few hundred rules
@@ -65,13 +65,15 @@ type compiler struct {
 	slots []slot
 	words map[literal][]int32
 	typos []literal // words that are found with one letter wrong
+
+	guards map[string]int32
 }
 
 // add compiles p as an alternative of the rule with that number.
 func (c *compiler) add(rule int32, p pattern) {
 	guarded := int32(-1)
 	if p.guard != nil {
-		guarded = c.slot(slot{rule: -1, guard: -1, first: true, last: true}, p.guard.literals)
+		guarded = c.guard(p.guard.literals)
 	}
 	for i, e := range p.elements {
 		s := slot{rule: rule, guard: -1, gap: uint8(e.gap), first: i == 0, last: i == len(p.elements)-1, bol: e.bol} //nolint:gosec // at most maxGap
@@ -83,6 +85,17 @@ func (c *compiler) add(rule int32, p pattern) {
 		}
 		c.slot(s, e.literals)
 	}
+}
+
+// guard returns the slot for a guard; patterns with the same one share it.
+func (c *compiler) guard(lits []literal) int32 {
+	key := fmt.Sprint(lits)
+	id, ok := c.guards[key]
+	if !ok {
+		id = c.slot(slot{rule: -1, guard: -1, first: true, last: true}, lits)
+		c.guards[key] = id
+	}
+	return id
 }
 
 func (c *compiler) slot(s slot, lits []literal) int32 {
