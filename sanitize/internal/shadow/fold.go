@@ -67,6 +67,7 @@ type folder struct {
 	v       *view
 	latin   int // 1 if most letters of the text are Latin, 0 if not, -1 if not counted yet
 	done    int // words are settled up to this byte of raw
+	bound   int // and no word reaches back beyond this byte of the view
 	secrets []byte
 	kind    Kind
 	first   int // where the run of secrets starts
@@ -77,9 +78,8 @@ type folder struct {
 
 // step folds the character at raw[i], which is not a plain ASCII one, and returns where the next one starts.
 func (f *folder) step(i int) int {
-	raw, v := f.v.raw, f.v
-	c := raw[i]
-	if c < utf8.RuneSelf {
+	raw := f.v.raw
+	if c := raw[i]; c < utf8.RuneSelf {
 		switch c {
 		case '\n', '\r', '\v', '\f':
 			f.gap('\n', i)
@@ -92,59 +92,61 @@ func (f *folder) step(i int) int {
 		return i + 1
 	}
 	r, n := decode(raw[i:])
-	cl, plain, like := lookup(r)
+	cl, plain, _ := lookup(r)
 	if cl != mark {
 		f.stack = 0
 	}
 	switch cl {
+	case mark:
+		if f.stack++; f.stack == 2 {
+			f.t.signals.Marks++
+		}
+	case invisible, bidi, shifter, tag:
+		f.unseen(r, cl, i)
+	case space:
+		f.gap(' ', i)
+	case newline:
+		f.gap('\n', i)
 	case foreign, loosely:
 		if i >= f.done {
 			if end := f.word(i); end > i {
 				return end
 			}
 		}
-		_ = like
-	case mark:
-		if f.stack++; f.stack == 2 {
-			f.t.signals.Marks++
-		}
-		return i + n
-	case invisible, bidi, shifter, tag:
-		f.unseen(r, cl, i)
-		return i + n
-	case space:
-		f.gap(' ', i)
-		return i + n
-	case newline:
-		f.gap('\n', i)
-		return i + n
+		f.emit(r, plain, i, n)
 	case styled:
 		f.t.signals.Styled++
+		f.emit(r, plain, i, n)
 	case flipped:
 		f.t.signals.Flipped++
-	case symbol, letter, latin, digit:
+		f.emit(r, plain, i, n)
+	case symbol:
+		f.emit(r, plain, i, n)
+		f.bound = len(f.v.buf)
+	case letter, latin, digit:
+		f.emit(r, plain, i, n)
 	}
+	return i + n
+}
+
+// emit appends what stands for r, the n bytes at raw[i].
+func (f *folder) emit(r rune, plain string, i, n int) {
 	f.flush(i)
-	switch r {
-	case 0x3099, 0xFF9E, 0x309A, 0xFF9F:
+	f.after = r
+	switch {
+	case r == 0x3099 || r == 0xFF9E || r == 0x309A || r == 0xFF9F:
 		if f.voice(r == 0x309A || r == 0xFF9F) {
-			return i + n
+			return
 		}
+	case r >= 0x1100 && r <= 0x11FF && f.jamo(r):
+		return
 	}
 	if plain != "" {
-		v.put(plain, i)
-		if n > len(plain) {
-			f.after = 0
-		}
-	} else {
-		if r >= 0x1100 && r <= 0x11FF && f.jamo(r) {
-			return i + n
-		}
-		v.jump(i)
-		v.buf = append(v.buf, raw[i:i+n]...)
+		f.v.put(plain, i)
+		return
 	}
-	f.after = r
-	return i + n
+	f.v.jump(i)
+	f.v.buf = append(f.v.buf, f.v.raw[i:i+n]...)
 }
 
 // gap appends white space unless some stands there; a line break wins over a space.
@@ -197,64 +199,80 @@ func (f *folder) terminal(i int) int {
 // word settles the word around raw[i], which has a letter that looks like a Latin one. If the word mixes it with Latin letters,
 // or has nothing but look-alikes in a Latin text, all of it is folded to Latin, and the end of the word is returned.
 func (f *folder) word(i int) int {
-	raw, v := f.v.raw, f.v
+	v := f.v
 	start := len(v.buf)
-	for start > 0 && (isAlnum(v.buf[start-1]) || v.buf[start-1] >= utf8.RuneSelf) {
+	for start > f.bound && (isAlnum(v.buf[start-1]) || v.buf[start-1] >= utf8.RuneSelf) {
 		start--
 	}
 	from := i
 	if start < len(v.buf) {
 		from = v.origin(start)
 	}
-	from = max(from, f.done)
-	strict, loose, hard, ascii := 0, 0, 0, 0
-	end := from
-	for end < len(raw) {
-		if c := raw[end]; c < utf8.RuneSelf {
-			if !isAlnum(lower[c]) {
-				break
-			}
-			if lower[c] >= 'a' {
-				ascii++
-			}
-			end++
-			continue
-		}
-		r, n := decode(raw[end:])
-		cl, plain, _ := lookup(r)
-		switch cl {
-		case foreign:
-			strict++
-		case loosely:
-			loose++
-		case latin, styled, flipped:
-			ascii++
-		case letter:
-			hard++
-		case symbol:
-			if plain != "" || r > 0x2000 {
-				n = -1
-			}
-		case space, newline:
-			n = -1
-		case mark, invisible, digit, bidi, shifter, tag:
-		}
-		if n < 0 {
-			break
-		}
-		end += n
-	}
-	f.done = max(end, i+1)
-	if hard > 0 || (ascii == 0 && (loose > 0 || !f.mostlyLatin())) {
+	if from < f.done {
 		return i
 	}
-	if ascii == 0 && strict < 2 && loose == 0 && !f.mostlyLatin() {
+	c := f.census(from)
+	f.done = max(c.end, i+1)
+	switch {
+	case c.other > 0:
+		return i
+	case c.latin == 0 && (c.loose > 0 || !f.mostlyLatin()):
 		return i
 	}
 	f.t.signals.Mixed++
-	if start < len(v.buf) && from <= i {
-		v.cut(start)
+	v.cut(start)
+	f.latinise(from, c.end)
+	return c.end
+}
+
+// A census counts the letters of a word.
+type census struct {
+	end                  int // of the word in raw
+	latin, strict, loose int // Latin letters, look-alikes by confusables.txt and by our list
+	other                int // letters that look like no Latin one
+}
+
+// census counts the letters of the word that starts at raw[from].
+func (f *folder) census(from int) census {
+	raw := f.v.raw
+	c := census{end: from}
+	for c.end < len(raw) {
+		if b := raw[c.end]; b < utf8.RuneSelf {
+			if !isAlnum(lower[b]) {
+				return c
+			}
+			if lower[b] >= 'a' {
+				c.latin++
+			}
+			c.end++
+			continue
+		}
+		r, n := decode(raw[c.end:])
+		switch cl, plain, _ := lookup(r); cl {
+		case foreign:
+			c.strict++
+		case loosely:
+			c.loose++
+		case latin, styled, flipped:
+			c.latin++
+		case letter:
+			c.other++
+		case symbol:
+			if plain != "" || r > 0x2000 {
+				return c
+			}
+		case space, newline:
+			return c
+		case mark, invisible, digit, bidi, shifter, tag:
+		}
+		c.end += n
 	}
+	return c
+}
+
+// latinise folds the word raw[from:end] to Latin letters.
+func (f *folder) latinise(from, end int) {
+	raw, v := f.v.raw, f.v
 	for at := from; at < end; {
 		if c := raw[at]; c < utf8.RuneSelf {
 			v.jump(at)
@@ -279,7 +297,6 @@ func (f *folder) word(i int) int {
 		at += n
 	}
 	f.flush(end)
-	return end
 }
 
 // mostlyLatin reports whether the text has more Latin letters than letters of the scripts that look like them.

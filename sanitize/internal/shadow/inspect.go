@@ -89,6 +89,11 @@ func (t *Text) ciphers(v *view, f *findings) {
 		t.out = mirror(t.out[:0], v.buf)
 		t.reveal(Mirrored, v, 0, len(v.buf), t.out)
 	}
+	if f.turned > 0 && v.kind != Reordered && v.kind != Mirrored && v.kind != Reversed {
+		t.tmp.buf = backwards(t.tmp.buf[:0], v.buf)
+		t.out = mirror(t.out[:0], t.tmp.buf)
+		t.reveal(Reordered, v, 0, len(v.buf), t.out)
+	}
 	if f.gate[gatePig] >= enough && v.kind != PigLatin {
 		t.out = t.unpig(t.out[:0], v.buf)
 		t.reveal(PigLatin, v, 0, len(v.buf), t.out)

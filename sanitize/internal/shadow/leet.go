@@ -1,5 +1,17 @@
 package shadow
 
+// leetOf is the letter that a digit or sign stands for.
+var leetOf = func() (t [256]byte) {
+	for c := 'a'; c <= 'z'; c++ {
+		t[c] = byte(c) //nolint:gosec // ASCII
+	}
+	const pairs = "0o1i2z3e4a5s6g7t8b9g@a$s!i|i+t(c"
+	for i := 0; i < len(pairs); i += 2 {
+		t[pairs[i]] = pairs[i+1]
+	}
+	return t
+}()
+
 // leetWord looks at the token that starts at from, which has digits or signs among its letters. If it spells a known word, it
 // is written so. It returns the end of the token, or from if the token is none.
 func (s *scanner) leetWord(from int) int {

@@ -27,6 +27,11 @@ const commons = "all the you your and are with that this have from will not what
 const radio = "alpha alfa bravo charlie delta echo foxtrot golf hotel india juliet juliett kilo lima mike november oscar " +
 	"papa quebec romeo sierra tango uniform victor whiskey whisky xray yankee zulu"
 
+// opposite are pairs of words that stand in this order only where the order of words was reversed.
+var opposite = strings.Split("instructions previous,instructions prior,instructions all,previous all,prior all,all ignore,all disregard,"+
+	"all forget,prompt system,rules your,instructions your,guidelines your,restrictions your,prompt your,system your,message system,"+
+	"instructions above,rules previous,rules all,your ignore,your reveal,prompts system,instruction previous,instructions system", ",")
+
 // fewest letters of a word that is looked up.
 const fewest = 3
 
@@ -45,8 +50,9 @@ const (
 
 // A lexicon knows words by their hash: keywords, commons, and what ciphers make of them.
 type lexicon struct {
-	plain table // worth 2 for a keyword, 1 for a common word
-	gate  table // disguise<<2 | worth
+	turned table // pairs in reversed order
+	plain  table // worth 2 for a keyword, 1 for a common word
+	gate   table // disguise<<2 | worth
 }
 
 // words is built when the first text is folded.
@@ -74,6 +80,11 @@ var words = sync.OnceValue(func() *lexicon {
 				l.gate.add(hashOf(w[v:]+w[:v]+"ay"), gatePig<<2|worth)
 			}
 		}
+	}
+	l.turned.grow(6)
+	for _, pair := range opposite {
+		first, second, _ := strings.Cut(pair, " ")
+		l.turned.add(hashOf(first)*powers[1]+hashOf(second), 1)
 	}
 	for w := range strings.FieldsSeq(radio) {
 		l.gate.add(hashOf(w), gateNato<<2|1)

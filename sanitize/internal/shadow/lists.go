@@ -32,10 +32,14 @@ func (t *Text) lists(v *view) {
 		}
 		i = next
 		if n.as == 0 {
-			finish()
+			switch string(v.buf[n.from:n.to]) {
+			case "chr", "char": // chr(73) + chr(103)
+			default:
+				finish()
+			}
 			continue
 		}
-		if count > 0 && (n.from-last.to > 4 || as&n.as == 0) {
+		if count > 0 && (n.from-last.to > 8 || as&n.as == 0) {
 			finish()
 		}
 		if count == 0 {
@@ -87,7 +91,7 @@ func meaning(w []byte) (as byte) {
 			octal = -1 << 20
 		}
 	}
-	if bits && (len(w) == 7 || len(w)%8 == 0) {
+	if bits && (len(w) == 6 || len(w) == 7 || len(w)%8 == 0) {
 		as |= asBits
 	}
 	if hex && len(w) == 2 {
@@ -121,6 +125,10 @@ func (t *Text) list(v *view, from, to int, as byte, count int) {
 			n, next := nextNumber(v.buf[:to], i)
 			if next == i {
 				break
+			}
+			if n.as&way.as == 0 { // chr
+				i = next
+				continue
 			}
 			if way.as == asLetter && end > from && wordGap(v.buf[end:n.from]) {
 				out = append(out, ' ')

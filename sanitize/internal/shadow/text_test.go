@@ -42,6 +42,7 @@ func TestFold(t *testing.T) {
 		{"code", `data = {"a": 1, "b": 4}`, `data = {"a": 1, "b": 4}`},
 		{"HTML keeps its blocks", "<td>name</td><td>value</td>", "<td>name</td><td>value</td>"},
 		{"two common words side by side", "hand over ride", "hand over ride"},
+		{"look-alikes beside a sign", "б🔥аx and many more Latin words", "б🔥ax and many more latin words"},
 		{"noncharacters and private use", "ign\ufdd0o\ue000re", "ignore"},
 		{"unfinished escape sequence", "a\x1b[", "a"},
 		{"title of a terminal", "a\x1b]0;title\x1b\\b", "ab"},
@@ -157,7 +158,7 @@ func TestKinds(t *testing.T) {
 		require.False(t, seen[k.String()], "%v twice", k)
 		seen[k.String()] = true
 	}
-	require.Len(t, seen, 22)
+	require.Len(t, seen, 23)
 }
 
 // Texts share the tables, nothing else.

@@ -2,7 +2,6 @@ package shadow
 
 import (
 	"bytes"
-	"encoding/ascii85"
 	"encoding/base64"
 	"unicode/utf8"
 )
@@ -25,6 +24,9 @@ var alphabets = func() (t [256]byte) {
 	}
 	for c := '0'; c <= '9'; c++ {
 		t[c] |= in64 | inHex
+	}
+	for c := 'a'; c <= 'z'; c++ {
+		t[c] |= in32
 	}
 	for c := '2'; c <= '7'; c++ {
 		t[c] |= in32
@@ -149,21 +151,77 @@ func promising(w []byte) bool {
 	return len(b) > 0
 }
 
-// eightyFive decodes Ascii85 between the signs that Adobe puts around it.
+// eightyFive decodes words in one of the two usual forms of base85.
 func (t *Text) eightyFive(v *view) {
-	from := bytes.Index(v.raw, []byte("<~"))
-	if from < 0 {
-		return
+	raw := v.raw
+	for i := 0; i < len(raw); i++ {
+		from := i
+		for i < len(raw) && raw[i] > ' ' && raw[i] < 0x7F {
+			i++
+		}
+		to := i
+		if bytes.HasPrefix(raw[from:to], []byte("<~")) {
+			from += 2
+		}
+		if bytes.HasSuffix(raw[from:to], []byte("~>")) {
+			to -= 2
+		}
+		if to-from < 20 {
+			continue
+		}
+		for _, digits := range [...]*[256]byte{&ascii85, &rfc1924} {
+			w := raw[from:to]
+			t.out = base85(t.out[:0], w[:10], digits)
+			if len(t.out) == 0 || !readable(t.out) {
+				continue
+			}
+			if t.out = base85(t.out[:0], w, digits); readable(t.out) {
+				t.conceal(v, Base85, from, to, t.out)
+				break
+			}
+		}
 	}
-	n := bytes.Index(v.raw[from:], []byte("~>"))
-	if n < 0 {
-		return
+}
+
+// The digits of base85, plus one; zero for what is none.
+var ascii85, rfc1924 = digits85()
+
+func digits85() (adobe, rfc [256]byte) {
+	for i := range 85 {
+		adobe['!'+i] = byte(i + 1)
 	}
-	code := v.raw[from+2 : from+n]
-	t.out = grown(t.out, 4*len(code)) // a z stands for four bytes
-	if n, _, err := ascii85.Decode(t.out, code, true); err == nil && readable(t.out[:n]) {
-		t.conceal(v, ASCII85, from, from+2+len(code)+2, t.out[:n])
+	const order = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;<=>?@^_`{|}~"
+	for i := range len(order) {
+		rfc[order[i]] = byte(i + 1)
 	}
+	return adobe, rfc
+}
+
+// base85 appends what w says, nothing if it has other characters than digits.
+func base85(out, w []byte, digits *[256]byte) []byte {
+	at := len(out)
+	for len(w) > 0 {
+		n := min(5, len(w))
+		value := uint64(0)
+		for i := range 5 {
+			d := byte(85) // the last group is filled up with the highest digit
+			if i < n {
+				d = digits[w[i]]
+			}
+			if d == 0 {
+				return out[:at]
+			}
+			value = value*85 + uint64(d-1)
+		}
+		if value > 1<<32-1 {
+			return out[:at]
+		}
+		for i := range n - 1 {
+			out = append(out, byte(value>>(24-8*i))) //nolint:gosec // the low byte is meant
+		}
+		w = w[n:]
+	}
+	return out
 }
 
 // thirty2 appends what w says in base32. The decoder of the standard library allocates.
@@ -171,7 +229,7 @@ func thirty2(out, w []byte) []byte {
 	bits, n := uint32(0), 0
 	for _, c := range w {
 		if c >= 'A' {
-			bits = bits<<5 | uint32(c-'A')
+			bits = bits<<5 | uint32(c|0x20-'a')
 		} else {
 			bits = bits<<5 | uint32(c-'2'+26)
 		}
@@ -181,13 +239,6 @@ func thirty2(out, w []byte) []byte {
 		}
 	}
 	return out
-}
-
-func grown(b []byte, n int) []byte {
-	if cap(b) < n {
-		b = make([]byte, n)
-	}
-	return b[:n]
 }
 
 // sixty4 appends what w says in base64, of either alphabet.
@@ -211,7 +262,25 @@ func sixty4(out, w []byte) []byte {
 	if err != nil {
 		return out[:at]
 	}
-	return out[:at+got]
+	return narrow(out, at, at+got)
+}
+
+// narrow takes every second byte of out[at:end] if that is ASCII in UTF-16, little-endian, as PowerShell has it.
+func narrow(out []byte, at, end int) []byte {
+	for i := at + 1; i < end; i += 2 {
+		if out[i] != 0 {
+			return out[:end]
+		}
+	}
+	if end-at < 8 {
+		return out[:end]
+	}
+	n := at
+	for i := at; i < end; i += 2 {
+		out[n] = out[i]
+		n++
+	}
+	return out[:n]
 }
 
 func nibble(c byte) byte {

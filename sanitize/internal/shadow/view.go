@@ -10,7 +10,7 @@ const (
 	Plain     Kind = iota
 	Base64         // standard and URL alphabet
 	Base32         //
-	ASCII85        // <~8s;pzeb~>
+	Base85         // of Adobe and of RFC 1924
 	Hex            // 49676e6f, 49 67 6e, 0x49
 	Escaped        // \x49 \u0049 %49 &#73; =49, undone in their surroundings
 	Binary         // 01001001 01100111
@@ -23,6 +23,7 @@ const (
 	Rot47          //
 	Reversed       // the text backwards
 	Mirrored       // each word backwards
+	Reordered      // the words in opposite order
 	Flipped        // upside-down letters
 	PigLatin       //
 	Tags           // Unicode tag characters
@@ -32,8 +33,8 @@ const (
 	numKinds
 )
 
-var kindNames = [numKinds]string{"plain", "base64", "base32", "ascii85", "hex", "escaped", "binary", "decimal", "alphabet", "morse", "nato",
-	"rot", "atbash", "rot47", "reversed", "mirrored", "flipped", "pig latin", "tags", "selectors", "zero width", "fragments"}
+var kindNames = [numKinds]string{"plain", "base64", "base32", "base85", "hex", "escaped", "binary", "decimal", "alphabet", "morse", "nato",
+	"rot", "atbash", "rot47", "reversed", "mirrored", "reordered", "flipped", "pig latin", "tags", "selectors", "zero width", "fragments"}
 
 // String returns the name of the kind in lower case.
 func (k Kind) String() string {

@@ -18,6 +18,7 @@ const loose = "тt нh мm кk вb иu пn гr яr зe э3 лn дd цu шw щw �
 	"ηn νv ωw εe μu τt κk λa σo θo βb δd γy χx πn ζz ξe ψw ςc ρp υu ιi αa οo ϲc ϳj " +
 	"ոn հh սu օo աw ցg քp գq զq եt կk մu ձd տs կl լl էt " +
 	"€e £l ¥y ¢c §s ₩w ₽p ₿b ₦n ₮t ₴s ₲g †t ∂d ∑e ∆a √v ∩n ∪u ∈e ∀a ∃e ℓl ∞o ¶p ®r ©c Ωo " +
+	"₳a ₱p ₭k ₥m ₡c ฿b ₫d ₣f ₤l ₧p ₨r " +
 	"אx רr חn טu םo סo ןl וi ףq קp ץy שw תn " +
 	"ꮖi ꮆg ꮎo ꮢr ꭼe ꭺa ꮲp ꮪs ꭲt ꮃw ꮇm ꮋh ꭰd ꮓz ꮩv ꭻj ꮮl ꮯc ꭹy ꮶk ꮟb ꮝs ꮒh ꮞ4 ꮑo ꮏr ꮍy ꭱr ꭽf ꮐg ꮕi " +
 	"のo 丨l 口o 工i 卄h 乃b 匚c 刀d 乇e 下f 厶g 丂s 卂a 几n 尺r 千f ㄒt 山w 丶i 凵u ᗩa 日o ㄖo ㄩu 爪m 乙z 卩p ㄥl ﾌj ﾚl 亅j "
