@@ -97,7 +97,7 @@ func appendUnit(out, p []byte) ([]byte, int) {
 			}
 		}
 	}
-	return append(out, byte((0xE0|r>>12)&0xFF), byte(0x80|r>>6&0x3F), byte(0x80|r&0x3F)), 6
+	return append(out, 0xED, 0x80|byte((r>>6)&0x3F), 0x80|byte(r&0x3F)), 6
 }
 
 // appendString appends s as a JSON string.
