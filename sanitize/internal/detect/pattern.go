@@ -117,7 +117,7 @@ func parseElement(s string, named sets) ([]literal, string, error) {
 			return nil, s, errors.New("unclosed or empty quote")
 		}
 		text, err := strconv.Unquote(quoted)
-		return []literal{newLiteral(text)}, s[len(quoted):], err
+		return []literal{newPhrase(text)}, s[len(quoted):], err
 	}
 	end := strings.IndexAny(s, " \t|)")
 	if end < 0 {
@@ -172,15 +172,21 @@ func parseSet(s string, named sets) ([]literal, error) {
 	return lits, nil
 }
 
-// newLiteral folds a literal as text is folded. A trailing * makes it a prefix.
+// newLiteral reads a word: $ is the end of a clause.
 func newLiteral(s string) literal {
-	text, open := strings.CutSuffix(s, "*")
-	switch {
-	case s == "$":
+	if s == "$" {
 		return literal{text: clauseEnd, open: true}
-	case text == "":
-		return literal{text: s, open: true}
 	}
-	text = shadow.FoldString(text)
+	return newPhrase(s)
+}
+
+// newPhrase folds words or marks as text is folded. A trailing * makes them a
+// prefix.
+func newPhrase(s string) literal {
+	prefix, open := strings.CutSuffix(s, "*")
+	if prefix == "" {
+		prefix = s
+	}
+	text := shadow.FoldString(prefix)
 	return literal{text: text, open: open || !endsInWord(text)}
 }
