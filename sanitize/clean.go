@@ -81,6 +81,8 @@ type cleaner struct {
 	from    int
 	count   [kinds]int
 	first   [kinds]int
+	rtlSeen int // how far text was searched for right-to-left letters
+	rtlEnd  int // where the last one found ends; 0 if there is none
 	private bool
 	valid   bool // text is UTF-8
 }

@@ -1,7 +1,6 @@
 package sanitize
 
 import (
-	"slices"
 	"unicode"
 	"unicode/utf8"
 )
@@ -85,9 +84,9 @@ func (c *cleaner) selects(r rune, i, n int) bool {
 			prev >= 0x1000 && prev <= 0x109F || prev >= 0xA840 && prev <= 0xA877) // Myanmar, Phags-pa
 }
 
-// near is how many characters around a direction mark are searched for one of
-// the scripts that need it.
-const near = 16
+// near is how many bytes around a direction mark are searched for a letter of the
+// scripts that need it.
+const near = 48
 
 // directs reports whether the bidirectional control r stands in right-to-left
 // text. Overrides never stay: no orthography needs them.
@@ -95,26 +94,30 @@ func (c *cleaner) directs(r rune, i, n int) bool {
 	if r == 0x202D || r == 0x202E {
 		return false
 	}
-	var last [near]rune
-	kept := last[:c.lastKept(i, last[:])]
-	if len(kept) >= 2 && c.kindOf(kept[0]) == bidi && c.kindOf(kept[1]) == bidi {
+	var last [2]rune
+	if c.lastKept(i, last[:]) == 2 && c.kindOf(last[0]) == bidi && c.kindOf(last[1]) == bidi {
 		return false // a run of them is a code, not a direction
 	}
-	if slices.ContainsFunc(kept, rightToLeft) {
-		return true
-	}
-	at := i + n
-	for range near {
-		if at >= len(c.text) {
-			break
+	return c.besideRTL(i, i+n)
+}
+
+// besideRTL reports whether a right-to-left letter is near text[from:to]. It
+// looks at every byte once, however often it is asked.
+func (c *cleaner) besideRTL(from, to int) bool {
+	at := max(c.rtlSeen, from-near)
+	for at < len(c.text) && at < to+near {
+		r, n := utf8.DecodeRuneInString(c.text[at:])
+		if rightToLeft(r) {
+			if at >= to {
+				c.rtlSeen = at
+				return true
+			}
+			c.rtlEnd = at + n
 		}
-		p, size := utf8.DecodeRuneInString(c.text[at:])
-		if rightToLeft(p) {
-			return true
-		}
-		at += size
+		at += n
 	}
-	return false
+	c.rtlSeen = max(c.rtlSeen, at)
+	return c.rtlEnd > 0 && c.rtlEnd >= from-near
 }
 
 // blackFlag begins the flags of subdivisions.
