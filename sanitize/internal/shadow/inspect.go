@@ -14,7 +14,9 @@ func (t *Text) inspect(v *view) {
 	if f.long {
 		t.tokens(v)
 	}
-	t.eightyFive(v)
+	if f.dense {
+		t.eightyFive(v)
+	}
 	if (f.escape < 2 || !t.escapes(v)) && f.digits >= 8 {
 		t.lists(v)
 	}

@@ -4,6 +4,7 @@ package shadow
 type findings struct {
 	gate   [gates]uint8 // points for each word disguise
 	long   bool         // a token long enough to be encoded
+	dense  bool         // a run without spaces that is as long
 	digits int          // decimal digits
 	escape int          // signs that start an escape
 	dots   int          // dots that end no word
@@ -83,8 +84,11 @@ func (s *scanner) read() {
 	s.buf, s.cuts, s.leet, s.leetLike = s.v.buf, s.cuts[:0], 0, 0
 	s.leetDone, s.close = 0, -1
 	s.recent, s.turn, s.chain, s.solos, s.soloLetters, s.f = [4]piece{}, 0, chain{}, 0, 0, findings{}
-	const long = 12 // the shortest code worth a look
-	token := 0      // start of the run of characters that codes are made of
+	const (
+		long  = 12 // the shortest code of letters and digits worth a look
+		dense = 20 // the shortest of all characters
+	)
+	token, word := 0, 0 // starts of the runs at hand
 	for i := 0; i < len(s.buf); {
 		switch k := kinds[s.buf[i]]; k {
 		case isLetter:
@@ -94,6 +98,10 @@ func (s *scanner) read() {
 			token = i
 		default:
 			next, ends := s.sign(i, k)
+			if s.buf[i] <= ' ' {
+				s.f.dense = s.f.dense || i-word >= dense
+				word = i + 1
+			}
 			if ends {
 				s.f.long = s.f.long || i-token >= long
 				token = next
@@ -102,6 +110,7 @@ func (s *scanner) read() {
 		}
 	}
 	s.f.long = s.f.long || len(s.buf)-token >= long
+	s.f.dense = s.f.dense || len(s.buf)-word >= dense
 	s.endSolo()
 	s.unchain()
 }
