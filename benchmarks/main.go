@@ -27,6 +27,7 @@ var areas = []struct {
 	{"headers", headersGroups},
 	{"metrics", metricsGroups},
 	{"ratelimit", ratelimitGroups},
+	{"sanitize", sanitizeGroups},
 }
 
 func main() {
