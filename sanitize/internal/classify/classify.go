@@ -27,10 +27,10 @@ const Window = 64
 
 // Where the parameters stand, as float32.
 const (
-	scaleAt  = 4 * iota // what a weight of 1 is worth
-	biasAt              // log-odds of a text without known words
-	offsetAt            // words that are added to the length of a window
-	headerSize          // the weights follow, one int8 each
+	scaleAt    = 4 * iota // what a weight of 1 is worth
+	biasAt                // log-odds of a text without known words
+	offsetAt              // words that are added to the length of a window
+	headerSize            // the weights follow, one int8 each
 )
 
 // Logit returns the log-odds that the text behind a folded view is an attack, calibrated on texts from sources that the model

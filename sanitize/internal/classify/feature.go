@@ -58,48 +58,27 @@ func (r *reader) next(f *Feature) bool {
 	if i == len(view) {
 		return false
 	}
-	h, root, start := uint32(seed), uint32(0), i
-	switch k := kinds[view[i]]; k {
+	var h, root uint32
+	switch kinds[view[i]] {
 	case isWord:
-		for ; i < len(view) && kinds[view[i]] == isWord && i < start+stem; i++ {
-			h = (h ^ uint32(view[i])) * prime
-		}
-		root = h
-		for ; i < len(view) && (kinds[view[i]] == isWord || view[i] == '\'' && i+1 < len(view) && kinds[view[i+1]] == isWord); i++ {
-			h = (h ^ uint32(view[i])) * prime
-		}
-	case isDigit:
-		for i < len(view) && kinds[view[i]] == isDigit {
-			i++
-		}
-		h = (h ^ '0') * prime
-		h = (h ^ uint32(min(i-start, 4))) * prime //nolint:gosec // at most 4
-		root = h
+		h, root, i = word(view, i)
 	case isHigh:
-		if view[i] >= 0xE3 { // scripts without spaces: each character counts
-			n := 3
-			if view[i] >= 0xF0 {
-				n = 4
-			}
-			for ; i < len(view) && i < start+n; i++ {
-				h = (h ^ uint32(view[i])) * prime
-			}
-			root = h
-			break
-		}
-		for ; i < len(view) && kinds[view[i]] == isHigh && view[i] < 0xE3; i++ {
-			h = (h ^ uint32(view[i])) * prime
-			if i < start+2*stem {
-				root = h
-			}
-		}
-	default: // signs and line breaks; a row of the same one is one
+		h, root, i = high(view, i)
+	default: // a number or a row of one sign, by its length
+		start, k := i, kinds[view[i]]
 		c := view[i]
-		for i < len(view) && view[i] == c {
+		if k == isDigit {
+			c = '0'
+		}
+		for i < len(view) && (view[i] == c || k == isDigit && kinds[view[i]] == isDigit) {
 			i++
 		}
-		h = (h ^ uint32(c)) * prime
-		h = (h ^ uint32(min(i-start, 3))) * prime //nolint:gosec // at most 3
+		most := 3
+		if k == isDigit {
+			most = 4
+		}
+		h = (seed ^ uint32(c)) * prime
+		h = (h ^ uint32(min(i-start, most))) * prime //nolint:gosec // at most 4
 		root = h
 	}
 	r.at = i
@@ -108,6 +87,43 @@ func (r *reader) next(f *Feature) bool {
 	f[2] = bucket(root*31 + r.last*0x85EBCA6B + 1)
 	r.last = root
 	return true
+}
+
+// word hashes the word at view[i], and its stem.
+func word(view []byte, i int) (h, root uint32, end int) {
+	h = seed
+	stemEnd := i + stem
+	for ; i < len(view) && kinds[view[i]] == isWord && i < stemEnd; i++ {
+		h = (h ^ uint32(view[i])) * prime
+	}
+	root = h
+	for ; i < len(view) && (kinds[view[i]] == isWord || view[i] == '\'' && i+1 < len(view) && kinds[view[i+1]] == isWord); i++ {
+		h = (h ^ uint32(view[i])) * prime
+	}
+	return h, root, i
+}
+
+// high hashes the word of another script at view[i], and its stem. Of scripts without spaces it takes one character.
+func high(view []byte, i int) (h, root uint32, end int) {
+	h = seed
+	start := i
+	if lead := view[i]; lead >= 0xE3 {
+		n := 3
+		if lead >= 0xF0 {
+			n = 4
+		}
+		for ; i < len(view) && i < start+n; i++ {
+			h = (h ^ uint32(view[i])) * prime
+		}
+		return h, h, i
+	}
+	for ; i < len(view) && kinds[view[i]] == isHigh && view[i] < 0xE3; i++ {
+		h = (h ^ uint32(view[i])) * prime
+		if i < start+2*stem {
+			root = h
+		}
+	}
+	return h, root, i
 }
 
 // bucket spreads a hash over the buckets.

@@ -8,47 +8,50 @@ import (
 // escapes undoes the escapes of programming languages, URLs, HTML and e-mail, all at once, where they stand. It reports whether
 // they were used to write letters.
 func (t *Text) escapes(v *view) bool {
-	out := t.out[:0]
+	e := unescaper{out: t.out[:0]}
 	raw := v.raw
-	letters, spaces := 0, 0
 	for i := 0; i < len(raw); {
 		c := raw[i]
-		if c != '%' && c != '&' && c != '\\' && c != '=' && c|0x20 != 'u' {
-			if c == '+' && spaces > 0 {
-				c = ' '
-			}
-			out = append(out, c)
-			i++
-			continue
-		}
-		r, n := escape(raw[i:])
-		if n == 0 {
-			out = append(out, c)
-			i++
-			continue
-		}
-		switch {
-		case r >= utf8.RuneSelf && c == '%' || r >= utf8.RuneSelf && c == '=':
-			out = append(out, byte(r)) //nolint:gosec // a byte of UTF-8
-			letters++
-		case r > ' ' && (r|0x20 >= 'a' && r|0x20 <= 'z' || r >= utf8.RuneSelf):
-			out = utf8.AppendRune(out, r)
-			letters++
-		case r == '&' && i+n < len(raw) && raw[i+n] == '#':
-			out = append(out, '&')
-			letters++ // escaped once more
-		default:
-			out = utf8.AppendRune(out, r)
-			if r <= ' ' || r == '+' || r == '%' {
-				spaces++
+		if c == '%' || c == '&' || c == '\\' || c == '=' || c|0x20 == 'u' {
+			if r, n := escape(raw[i:]); n > 0 {
+				e.put(r, c, raw[i+n:])
+				i += n
+				continue
 			}
 		}
-		i += n
+		if c == '+' && e.spaces > 0 {
+			c = ' ' // of a query
+		}
+		e.out = append(e.out, c)
+		i++
 	}
-	if t.out = out; letters >= 2 || spaces >= 2 {
-		t.conceal(v, Escaped, 0, len(raw), out)
+	if t.out = e.out; e.letters >= 2 || e.spaces >= 2 {
+		t.conceal(v, Escaped, 0, len(raw), e.out)
 	}
-	return letters >= 6
+	return e.letters >= 6
+}
+
+// An unescaper collects a text, and counts what it had to undo.
+type unescaper struct {
+	out             []byte
+	letters, spaces int
+}
+
+// put appends what an escape that starts with sign says; rest follows it.
+func (e *unescaper) put(r rune, sign byte, rest []byte) {
+	switch {
+	case r >= utf8.RuneSelf && (sign == '%' || sign == '='):
+		e.out = append(e.out, byte(r)) //nolint:gosec // a byte of UTF-8
+		e.letters++
+		return
+	case r >= utf8.RuneSelf || r|0x20 >= 'a' && r|0x20 <= 'z' && r > ' ':
+		e.letters++
+	case r == '&' && len(rest) > 0 && rest[0] == '#':
+		e.letters++ // escaped once more
+	case r <= ' ' || r == '+' || r == '%':
+		e.spaces++
+	}
+	e.out = utf8.AppendRune(e.out, r)
 }
 
 // escape reads the escape that b starts with. The length is 0 if it is none.

@@ -68,22 +68,10 @@ func (t *Text) ciphers(v *view, f *findings) {
 		}
 	}
 	if f.gate[best] >= enough && v.kind != Rot {
-		t.out = append(t.out[:0], v.buf...)
-		for i, c := range t.out {
-			if c >= 'a' && c <= 'z' {
-				t.out[i] = 'a' + (c-'a'+byte(best))%26
-			}
-		}
-		t.reveal(Rot, v, 0, len(v.buf), t.out)
+		t.substitute(Rot, v, func(i byte) byte { return (i + byte(best)) % 26 })
 	}
 	if f.gate[gateAtbash] >= enough && v.kind != Atbash {
-		t.out = append(t.out[:0], v.buf...)
-		for i, c := range t.out {
-			if c >= 'a' && c <= 'z' {
-				t.out[i] = 'a' + 'z' - c
-			}
-		}
-		t.reveal(Atbash, v, 0, len(v.buf), t.out)
+		t.substitute(Atbash, v, func(i byte) byte { return 25 - i })
 	}
 	if f.gate[gateBack] >= enough && v.kind != Reversed && v.kind != Mirrored {
 		t.out = backwards(t.out[:0], v.buf)
@@ -103,6 +91,17 @@ func (t *Text) ciphers(v *view, f *findings) {
 	if f.gate[gateNato] >= 5 {
 		t.nato(v)
 	}
+}
+
+// substitute reveals v with other letters: f gives the place in the alphabet of what stands for a letter.
+func (t *Text) substitute(kind Kind, v *view, f func(byte) byte) {
+	t.out = append(t.out[:0], v.buf...)
+	for i, c := range t.out {
+		if kinds[c] == isLetter {
+			t.out[i] = 'a' + f(c-'a')
+		}
+	}
+	t.reveal(kind, v, 0, len(v.buf), t.out)
 }
 
 // backwards appends the characters of b in opposite order.

@@ -1,5 +1,7 @@
 package shadow
 
+import "slices"
+
 // leetOf is the letter that a digit or sign stands for.
 var leetOf = func() (t [256]byte) {
 	for c := 'a'; c <= 'z'; c++ {
@@ -19,48 +21,24 @@ func (s *scanner) leetWord(from int) int {
 	if from < s.leetDone || from > 0 && leetOf[buf[from-1]] != 0 {
 		return from
 	}
-	letters, others := 0, 0
-	end, h := from, uint32(0)
-	var before uint32 // the hash without trailing signs
-	tail := from
-	for end < len(buf) && end <= from+24 {
-		c := leetOf[buf[end]]
-		if c == 0 {
-			break
-		}
-		h = h*prime + letterValue[c]
-		switch kinds[buf[end]] {
-		case isLetter:
-			letters++
-		default:
-			others++
-		}
-		end++
-		if kinds[buf[end-1]] != isSign {
-			before, tail = h, end
-		}
-	}
+	k := leetToken(buf, from)
+	end, h := k.end, k.hash
 	s.leetDone = end
-	if letters == 0 || others == 0 || end-from > 24 || letters+others < fewest {
+	if k.letters == 0 || k.others == 0 || end-from > 24 || k.letters+k.others < fewest {
 		return from
 	}
 	worth := s.lex.plain.get(h)
-	if worth == 0 && tail < end && tail > from {
-		if worth = s.lex.plain.get(before); worth != 0 {
-			end, h = tail, before
-		}
+	if worth == 0 && k.tail < end && k.tail > from {
+		end, h = k.tail, k.tailHash
+		worth = s.lex.plain.get(h)
 	}
-	if worth == 0 {
-		if letters >= others && tail == end {
+	switch {
+	case worth == 0:
+		if k.letters >= k.others && k.tail == k.end {
 			s.leetLike++
 		}
 		return from
-	}
-	plain := true
-	for _, c := range buf[from:end] {
-		plain = plain && kinds[c] == isLetter
-	}
-	if plain {
+	case !slices.ContainsFunc(buf[from:end], func(c byte) bool { return kinds[c] != isLetter }):
 		return from // the sign was punctuation
 	}
 	s.leet++
@@ -74,6 +52,38 @@ func (s *scanner) leetWord(from int) int {
 	*s.word0() = piece{hash: h, from: from, to: end, size: end - from, worth: worth}
 	s.turn++
 	return end
+}
+
+// A leet is a token of letters and what may stand for letters.
+type leet struct {
+	end             int
+	hash            uint32 // of the letters that it stands for
+	tail            int    // its end without signs at the end
+	tailHash        uint32
+	letters, others int
+}
+
+// leetToken reads the token at from, no further than a word is long.
+func leetToken(buf []byte, from int) leet {
+	k := leet{end: from, tail: from}
+	for k.end < len(buf) && k.end <= from+24 {
+		c := leetOf[buf[k.end]]
+		if c == 0 {
+			break
+		}
+		k.hash = k.hash*prime + letterValue[c]
+		kind := kinds[buf[k.end]]
+		if kind == isLetter {
+			k.letters++
+		} else {
+			k.others++
+		}
+		k.end++
+		if kind != isSign {
+			k.tail, k.tailHash = k.end, k.hash
+		}
+	}
+	return k
 }
 
 // write puts letters in the place of what stands for them.

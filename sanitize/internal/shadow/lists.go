@@ -74,22 +74,14 @@ func nextNumber(b []byte, i int) (number, int) {
 
 // meaning says how a number may be meant.
 func meaning(w []byte) (as byte) {
-	bits, hex, dec := true, true, true
-	value, octal := 0, 0
 	if len(w) == 0 || len(w) > 8 && len(w)%8 != 0 || len(w) > 4096 {
 		return 0
 	}
+	bits, hex, dec := true, true, true
 	for _, c := range w {
 		bits = bits && (c == '0' || c == '1')
 		hex = hex && alphabets[c]&inHex != 0
 		dec = dec && c >= '0' && c <= '9'
-		if value < 1000 {
-			value = value*10 + int(c&0xF)
-		}
-		octal = octal*8 + int(c&0xF)
-		if c == '8' || c == '9' || !dec || len(w) > 3 {
-			octal = -1 << 20
-		}
 	}
 	if bits && (len(w) == 6 || len(w) == 7 || len(w)%8 == 0) {
 		as |= asBits
@@ -97,13 +89,30 @@ func meaning(w []byte) (as byte) {
 	if hex && len(w) == 2 {
 		as |= asHex
 	}
-	if dec && len(w) <= 3 && (value >= 32 && value < 127 || value == 10) {
+	if dec && len(w) <= 3 {
+		as |= small(w)
+	}
+	return as
+}
+
+// small says how a number of at most three decimal digits may be meant.
+func small(w []byte) (as byte) {
+	value, octal := 0, 0
+	for _, c := range w {
+		d := int(c - '0')
+		value = value*10 + d
+		octal = octal*8 + d
+		if d > 7 {
+			octal = -1 << 20
+		}
+	}
+	if value >= 32 && value < 127 || value == 10 {
 		as |= asDecimal
 	}
 	if octal >= 32 && octal < 127 && len(w) >= 2 {
 		as |= asOctal
 	}
-	if dec && len(w) <= 2 && value >= 1 && value <= 26 {
+	if len(w) <= 2 && value >= 1 && value <= 26 {
 		as |= asLetter
 	}
 	return as
@@ -181,55 +190,4 @@ func spell(out, w []byte, as byte) []byte {
 		return append(out, byte('a'+value-1)) //nolint:gosec // 1 to 26
 	}
 	return append(out, byte(value)) //nolint:gosec // below 127
-}
-
-// morseCode holds the letters at the place that their signs lead to: a dot to 2n, a dash to 2n+1.
-const morseCode = "  etianmsurwdkgohvf l pjbxcyzq  54 3   2  +    16=/     7   8 90"
-
-// morse decodes runs of dots and dashes.
-func (t *Text) morse(v *view) {
-	out := t.out[:0]
-	b := v.buf
-	from, end, count := -1, 0, 0
-	dots, dashes := 0, 0
-	finish := func() {
-		if count >= 5 && dots > 1 && dashes > 1 && readable(out) {
-			t.reveal(Morse, v, from, end, out)
-		}
-		out, from, count, dots, dashes = t.out[:0], -1, 0, 0, 0
-	}
-	for i := 0; i < len(b); {
-		if b[i] != '.' && b[i] != '-' && b[i] != '_' {
-			if b[i] != ' ' && b[i] != '/' && b[i] != '|' && b[i] != '\n' {
-				finish()
-			}
-			i++
-			continue
-		}
-		at, start := 1, i
-		for i < len(b) && (b[i] == '.' || b[i] == '-' || b[i] == '_') && i-start < 8 {
-			at = at << 1 & 0x1FF
-			if b[i] == '.' {
-				dots++
-			} else {
-				at |= 1
-				dashes++
-			}
-			i++
-		}
-		if at >= len(morseCode) || morseCode[at] == ' ' || i < len(b) && (kinds[b[i]] == isLetter || kinds[b[i]] == isDigit) {
-			finish()
-			continue
-		}
-		if from < 0 {
-			from = start
-		} else if v.origin(start)-v.origin(end) > 2 || start-end > 1 || b[end] == '/' || b[end] == '|' || b[end] == '\n' {
-			out = append(out, ' ')
-		}
-		out = append(out, morseCode[at])
-		end = i
-		count++
-	}
-	t.out = out
-	finish()
 }

@@ -187,18 +187,7 @@ func (s *scanner) word(i int) int {
 // piece takes note of a word: disguised wholly, or part of a word that was split.
 func (s *scanner) piece(p *piece, marked bool) {
 	if p.size >= fewest {
-		p.worth = s.lex.plain.get(p.hash)
-		if p.worth == 2 && (marked || s.veiled && s.v.origin(p.to)-s.v.origin(p.from) != p.to-p.from) {
-			s.t.signals.Disguised++
-		}
-		if p.size >= 4 && p.worth == 0 {
-			if g := s.lex.gate.get(p.hash); g != 0 {
-				s.f.gate[g>>2] = min(200, s.f.gate[g>>2]+g&3)
-			}
-		}
-	}
-	if a := s.word1(); p.worth > 0 && a.worth > 0 && p.worth+a.worth > 2 && s.lex.turned.get(a.hash*powers[1]+p.hash) != 0 {
-		s.f.turned++
+		s.weigh(p, marked)
 	}
 	if p.size == 1 && s.alone(p.from) {
 		s.single(p.from, p.to, true)
@@ -212,6 +201,23 @@ func (s *scanner) piece(p *piece, marked bool) {
 		s.link(p)
 	}
 	s.turn++
+}
+
+// weigh looks a word up: as it is, after the word before it, and as what ciphers make of words.
+func (s *scanner) weigh(p *piece, marked bool) {
+	p.worth = s.lex.plain.get(p.hash)
+	if p.worth == 2 && (marked || s.veiled && s.v.origin(p.to)-s.v.origin(p.from) != p.to-p.from) {
+		s.t.signals.Disguised++
+	}
+	if p.worth == 0 {
+		if g := s.lex.gate.get(p.hash); g != 0 && p.size >= 4 {
+			s.f.gate[g>>2] = min(200, s.f.gate[g>>2]+g&3)
+		}
+		return
+	}
+	if a := s.word1(); p.worth+a.worth > 2 && a.worth > 0 && s.lex.turned.get(a.hash*powers[1]+p.hash) != 0 {
+		s.f.turned++
+	}
 }
 
 // word0 is where the word at hand is kept, word1 and word2 are the two before it. They take turns, since copying shows.

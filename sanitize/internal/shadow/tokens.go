@@ -91,7 +91,15 @@ func (t *Text) token(v *view, from, to int, all byte) int {
 		t.backToken(v, from, to)
 		return to
 	}
-	for next := to; len(w)%4 == 0; { // wrapped lines
+	t.out, to = wrapped(out, raw, from, to)
+	t.conceal(v, Base64, from, to, t.out)
+	return to
+}
+
+// wrapped goes on with base64 in the lines after raw[from:to], as long as it is text, and returns where it ends.
+func wrapped(out, raw []byte, from, to int) ([]byte, int) {
+	for size := to - from; size%4 == 0; {
+		next := to
 		for next < len(raw) && (raw[next] == '\n' || raw[next] == '\r' || raw[next] == ' ') && next < to+4 {
 			next++
 		}
@@ -102,16 +110,13 @@ func (t *Text) token(v *view, from, to int, all byte) int {
 		if end == next || next == to {
 			break
 		}
-		w = raw[next:end]
-		more := sixty4(out, w)
+		more := sixty4(out, raw[next:end])
 		if last := more[len(out):]; !readable(last) && (len(last) > 2 || !ascii(last)) {
 			break
 		}
-		out, to, next = more, end, end
-		t.out = out
+		out, to, size = more, end, end-next
 	}
-	t.conceal(v, Base64, from, to, out)
-	return to
+	return out, to
 }
 
 // backToken decodes base64 that was written backwards.

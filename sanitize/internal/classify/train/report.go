@@ -55,24 +55,11 @@ func report(w io.Writer, texts []*text, verbose bool) {
 	slices.Sort(harmless)
 	for _, rate := range []float64{0.001, 0.003, 0.005, 0.01} {
 		least := harmless[len(harmless)-1-int(rate*float64(len(harmless)))]
-		hit, all := map[string]float64{}, map[string]float64{}
-		large := map[string]bool{}
-		for _, t := range texts {
-			if t.Tier != "A" {
-				continue
-			}
-			for _, k := range []string{"", t.Family} {
-				all[k]++
-				if t.z > least {
-					hit[k]++
-				}
-			}
-			large[t.Family] = all[t.Family] >= 10
-		}
+		hit, all := recall(texts, least)
 		mean, n := 0.0, 0.0
-		for family, ok := range large {
-			if ok {
-				mean += hit[family] / all[family]
+		for family, size := range all {
+			if family != "" && size >= 10 {
+				mean += hit[family] / size
 				n++
 			}
 		}
@@ -82,6 +69,23 @@ func report(w io.Writer, texts []*text, verbose bool) {
 			details(w, texts, least, hit, all)
 		}
 	}
+}
+
+// recall counts the attacks that show and those above least, by family and under "" together.
+func recall(texts []*text, least float64) (hit, all map[string]float64) {
+	hit, all = map[string]float64{}, map[string]float64{}
+	for _, t := range texts {
+		if t.Tier != "A" {
+			continue
+		}
+		for _, k := range []string{"", t.Family} {
+			all[k]++
+			if t.z > least {
+				hit[k]++
+			}
+		}
+	}
+	return hit, all
 }
 
 func details(w io.Writer, texts []*text, least float64, hit, all map[string]float64) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -85,6 +86,25 @@ func classify(r rune, like map[rune]string) record {
 	if c == latin || c == styled || c == flipped {
 		return record{class: c, plain: plain}
 	}
+	lookalike, kind := lookalikeOf(r, plain, like)
+	isLetter := unicode.IsLetter(r) || unicode.IsMark(r)
+	switch {
+	case unicode.IsDigit(r):
+		return record{class: digit, plain: plain}
+	case lowerLetters(lookalike) && isLetter:
+		return record{class: kind, plain: plain, like: lookalike}
+	case lowerLetters(lookalike):
+		return record{class: loosely, plain: plain, like: lookalike}
+	case isLetter:
+		return record{class: letter, plain: plain}
+	case plain == "": // a sign looks like another sign
+		return record{class: symbol, plain: lookalike}
+	}
+	return record{class: symbol, plain: plain}
+}
+
+// lookalikeOf returns what r, which is folded to plain, can be mistaken for, and how easily.
+func lookalikeOf(r rune, plain string, like map[rune]string) (string, class) {
 	low := unicode.ToLower(r)
 	lookalike, kind := like[low], foreign
 	if l := looseLikes[low]; l != "" && (lookalike == "" || !lowerLetters(lookalike)) {
@@ -97,26 +117,7 @@ func classify(r rune, like map[rune]string) record {
 		b := classify(base[0], like) // an accented letter looks like what its letter looks like
 		lookalike, kind = b.like, b.class
 	}
-	isLetter := unicode.IsLetter(r) || unicode.IsMark(r)
-	switch {
-	case unicode.IsDigit(r):
-		return record{class: digit, plain: plain}
-	case lookalike == "" && isLetter:
-		return record{class: letter, plain: plain}
-	case lookalike == "":
-		return record{class: symbol, plain: plain}
-	case !lowerLetters(lookalike): // looks like punctuation or a digit
-		if isLetter {
-			return record{class: letter, plain: plain}
-		}
-		if plain == "" {
-			plain = lookalike
-		}
-		return record{class: symbol, plain: plain}
-	case !isLetter:
-		kind = loosely
-	}
-	return record{class: kind, plain: plain, like: lookalike}
+	return lookalike, kind
 }
 
 // plainOf returns what stands for r ("" for itself) and, if that is an ASCII letter, in which dress r was.
@@ -143,26 +144,7 @@ func plainOf(r rune) (string, class) {
 	}
 	var b strings.Builder
 	for _, x := range form.String(string(r)) {
-		x = unicode.ToLower(x)
-		if dropped(x) || hidden(x) {
-			continue
-		}
-		switch s := special[x]; {
-		case s != "":
-			b.WriteString(s)
-		case x == 'ς':
-			b.WriteRune('σ')
-		case unicode.IsDigit(x):
-			b.WriteByte(byte('0' + value(x))) //nolint:gosec // one digit
-		case x > unicode.MaxASCII:
-			if p, _ := byName(x); p != "" {
-				b.WriteString(p)
-			} else {
-				b.WriteRune(x)
-			}
-		default:
-			b.WriteRune(x)
-		}
+		b.WriteString(letterOf(unicode.ToLower(x)))
 	}
 	p := strings.TrimSpace(b.String())
 	if p == string(r) || p == "" || len(p) > 15 {
@@ -175,6 +157,25 @@ func plainOf(r rune) (string, class) {
 		return p, latin
 	}
 	return p, styled
+}
+
+// letterOf returns what stands for a character without a decomposition.
+func letterOf(r rune) string {
+	switch s := special[r]; {
+	case dropped(r) || hidden(r):
+		return ""
+	case s != "":
+		return s
+	case r == 'ς':
+		return "σ"
+	case unicode.IsDigit(r):
+		return string(rune('0' + value(r)))
+	case r > unicode.MaxASCII:
+		if p, _ := byName(r); p != "" {
+			return p
+		}
+	}
+	return string(r)
 }
 
 // byName reads the letter that r shows out of its name.
@@ -191,27 +192,32 @@ func byName(r rune) (string, class) {
 		if m == nil {
 			continue
 		}
-		switch m[1] {
-		case "SHARP S":
-			return "ss", latin
-		case "AFRICAN D":
-			return "d", latin
+		if letters := spelled(m[1]); letters != "" {
+			return letters, n.class
 		}
-		if n.class == styled && len(m[1]) > 1 { // DIGIT FIVE
-			names := []string{"ZERO", "ONE", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "NINE"}
-			for v, word := range names {
-				if word == m[1] {
-					return string(rune('0' + v)), styled
-				}
-			}
-			continue
-		}
-		if len(m[1]) == 2 && !strings.Contains("AE OE IJ DZ LJ NJ AA AO AU AV AY OO VY TH FF FI FL ST HV OI LS LZ TC TS DB QP", m[1]) {
-			continue
-		}
-		return strings.ToLower(m[1]), n.class
 	}
 	return "", symbol
+}
+
+// spelled returns the letters or the digit that a name calls so, "" if it calls none.
+func spelled(name string) string {
+	switch {
+	case len(name) == 1:
+		return strings.ToLower(name)
+	case name == "SHARP S":
+		return "ss"
+	case name == "AFRICAN D":
+		return "d"
+	case len(name) == 2:
+		if slices.Contains(strings.Fields("AE OE IJ DZ LJ NJ AA AO AU AV AY OO VY TH FF FI FL ST HV OI LS LZ TC TS DB QP"), name) {
+			return strings.ToLower(name)
+		}
+		return ""
+	}
+	if v := slices.Index(strings.Fields("ZERO ONE TWO THREE FOUR FIVE SIX SEVEN EIGHT NINE"), name); v >= 0 {
+		return string(rune('0' + v))
+	}
+	return ""
 }
 
 // value of a decimal digit: the digits of a script follow one another from zero.
