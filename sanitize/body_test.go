@@ -357,7 +357,7 @@ func TestBodyOverTheNetwork(t *testing.T) {
 
 func FuzzBody(f *testing.F) {
 	for _, s := range []string{
-		`{}`, `[1,"a",{"b":null}]`, `{"a":1,"a":2}`, `{"a":1}x`, `"\ud83d\ude00\ud800"`, `-0.0e-1`, "\"\xff\"", `{"a":{"b":[{}]}}`, `[[[[[]]]]]`, ` 1 `, `{"a" 1}`,
+		`{}`, `[1,"a",{"b":null}]`, `{"a":1,"a":2}`, `{"a":1}x`, `"\ud83d\ude00\ud800"`, `-0.0e-1`, "\"\xff\"", `{"a":{"b":[{}]}}`, `[[[[[]]]]]`, ` 1 `, `{"a" 1}`, `{"a":0,"a":0}0`,
 	} {
 		f.Add(s)
 	}
@@ -376,7 +376,9 @@ func FuzzBody(f *testing.F) {
 			require.Equal(t, sanitize.LimitDepth, limit.Limit)
 			return
 		}
-		require.Equal(t, !json.Valid([]byte(body)), !strings.Contains(err.Error(), "twice"), "%q: %v", body, err)
+		if json.Valid([]byte(body)) {
+			require.ErrorContains(t, err, "twice", "%q", body)
+		}
 	})
 }
 

@@ -95,7 +95,7 @@ func TestLinesThatCanNotBeRead(t *testing.T) {
 }
 
 func TestLongLine(t *testing.T) {
-	const size = 20 << 20
+	const size = 6 << 20
 	text := strings.Repeat("A quiet sentence about the weather in May. ", size/43)
 	out, _, err := lines(t, `{"text":"`+text+`"}`+"\n"+`{"id":2,"text":"b"}`)
 	require.NoError(t, err)
