@@ -95,7 +95,7 @@ func TestTriggerWords(t *testing.T) {
 		}
 	}
 	require.NoError(t, in.Err())
-	require.Greater(t, all, 90)
+	require.Greater(t, all, 140)
 	require.LessOrEqual(t, float64(wrong)/float64(all), 0.03)
 }
 
