@@ -21,16 +21,16 @@ func Example() {
 		fmt.Println(score >= detect.BlockThreshold, len(findings) > 0)
 		for _, f := range findings {
 			if f.Rule == "override.ignore-previous" {
-				fmt.Printf("  %s, %s, %s\n", f.Rule, f.Severity, f.Via)
+				fmt.Printf("  %s, %s, %q\n", f.Rule, f.Severity, f.Via)
 			}
 		}
 	}
 	// Output:
 	// false false
 	// true true
-	//   override.ignore-previous, critical,
+	//   override.ignore-previous, critical, ""
 	// true true
-	//   override.ignore-previous, critical, base64
+	//   override.ignore-previous, critical, "base64"
 }
 
 func ExampleConfig() {
