@@ -7,7 +7,8 @@ import "unicode"
 func pictograph(r rune) bool { return r >= 0xA9 && unicode.Is(pictographs, r) }
 
 // pictographs is Extended_Pictographic of emoji-data.txt, Unicode 15.0. Later
-// versions assign characters inside these ranges; they do not add any.
+// versions assign characters inside these ranges; they do not add any. The data
+// is that of Unicode, Inc., under the licence in testdata/NOTICE.
 var pictographs = &unicode.RangeTable{
 	R16: []unicode.Range16{
 		{0x00A9, 0x00A9, 1}, {0x00AE, 0x00AE, 1}, {0x203C, 0x203C, 1}, {0x2049, 0x2049, 1},
