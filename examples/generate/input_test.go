@@ -268,7 +268,7 @@ func TestProbesAndUnknownPaths(t *testing.T) {
 	}
 	r := c.get("/api/spark/health")
 	checks, _ := r.json["checks"].(map[string]any)
-	for _, name := range []string{"providers:breakers", "metrics:gather", "keys:store", "errors:reports", "cache:entries", "memory"} {
+	for _, name := range []string{"providers:breakers", "metrics:gather", "keys:store", "errors:reports", "cache:entries", "limits:store", "memory"} {
 		require.Contains(t, checks, name)
 	}
 	c.get("/nowhere").problem(t, 404)

@@ -5,11 +5,14 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
+	"time"
 
 	"github.com/sparkhttp/spark/auth"
 	"github.com/sparkhttp/spark/breaker"
 	"github.com/sparkhttp/spark/cache"
 	"github.com/sparkhttp/spark/errtrack"
+	"github.com/sparkhttp/spark/health"
 	"github.com/sparkhttp/spark/metrics"
 	"github.com/sparkhttp/spark/ratelimit"
 	"github.com/sparkhttp/spark/sanitize"
@@ -24,6 +27,7 @@ type observer struct {
 	refusedKeys, limited, prompts           *metrics.Counter
 	outcomes, changes, cached, cachedTokens *metrics.Counter
 	breakerOpen                             *metrics.Gauge
+	limiterFailed                           atomic.Int64 // Unix time in seconds
 }
 
 func newObserver(m *metrics.Metrics, errors errtrack.Tracker, log *slog.Logger, providers []string) *observer {
@@ -60,7 +64,18 @@ func (o *observer) attempt(ctx context.Context, a auth.Attempt) {
 
 func (o *observer) limit(ctx context.Context, e ratelimit.Event) {
 	o.limited.Inc(string(e.Kind))
+	if e.Kind == ratelimit.LimiterFailed || e.Kind == ratelimit.SettleFailed {
+		o.limiterFailed.Store(time.Now().Unix())
+	}
 	o.log.LogAttrs(ctx, slog.LevelInfo, "rate limit", slog.String("kind", string(e.Kind)), slog.Any("policies", e.Policies), slog.Any("error", e.Err))
+}
+
+// checkLimits warns for a minute after the store of the limits has failed.
+func (o *observer) checkLimits(context.Context) health.Result {
+	if time.Since(time.Unix(o.limiterFailed.Load(), 0)) < time.Minute {
+		return health.Result{Status: health.Warn, Output: "the limiter failed within the last minute"}
+	}
+	return health.Result{Status: health.Pass}
 }
 
 func (o *observer) prompt(ctx context.Context, e sanitize.TextEvent) {

@@ -215,6 +215,7 @@ func (s *server) newHealth() (err error) {
 			health.Func("keys:store", s.checkStore),
 			{Name: "errors:reports", Run: s.checkErrors},
 			{Name: "cache:entries", Run: s.checkCache},
+			{Name: "limits:store", Run: s.observe.checkLimits},
 			health.Memory(0.9),
 			health.Goroutines(100_000),
 		},
@@ -272,8 +273,8 @@ func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /api/spark/generate", private(s.prompts.Handler(http.HandlerFunc(s.generate))))
 	mux.Handle("POST /api/export", private(s.exports.Handler(http.HandlerFunc(export))))
-	mux.Handle("GET /api/metrics", s.metricsHandler(private))
-	mux.Handle("GET /api/errors", private(s.auth.RequireScopes("operator")(s.errors.Page())))
+	mux.Handle("GET /api/metrics", s.metricsHandler())
+	mux.Handle("GET /api/errors", s.auth.RequireScopes("operator")(s.errors.Page()))
 	mux.Handle("GET /api/spark/health", s.auth.Optional(s.health.Details()))
 	mux.Handle("GET /livez", s.health.Live())
 	mux.Handle("GET /readyz", s.health.Ready())
@@ -281,11 +282,13 @@ func (s *server) handler() http.Handler {
 	return requestID(s.metrics.Handler(s.errors.Handler(s.headers.Handler(notFound(mux)))))
 }
 
-func (s *server) metricsHandler(private func(http.Handler) http.Handler) http.Handler {
+// metricsHandler has no limit: whoever scrapes it comes often, and must be able to
+// when a user has used up his own.
+func (s *server) metricsHandler() http.Handler {
 	if s.cfg.publicMetrics {
 		return s.metrics.Endpoint()
 	}
-	return private(s.metrics.Endpoint())
+	return s.auth.Handler(s.metrics.Endpoint())
 }
 
 // notFound answers what no route matches with a problem document as well.

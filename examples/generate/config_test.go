@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkhttp/spark/sanitize"
+)
+
+func env(pairs ...string) func(string) string {
+	return func(name string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+}
+
+func TestConfig(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		env  []string
+		want func(t *testing.T, c config)
+	}{
+		{"defaults", nil, nil, func(t *testing.T, c config) {
+			require.Equal(t, "localhost:8080", c.addr)
+			require.Equal(t, list{"local"}, c.providers)
+			require.Equal(t, sanitize.ModeBlock, c.sanitize)
+			require.False(t, c.exemptMaster)
+		}},
+		{"providers with a key", nil, []string{"OPENAI_API_KEY", "o", "ANTHROPIC_API_KEY", "a"}, func(t *testing.T, c config) {
+			require.Equal(t, list{"claude", "openai"}, c.providers)
+		}},
+		{"order", []string{"-providers", "openai, claude"}, []string{"OPENAI_API_KEY", "o", "ANTHROPIC_API_KEY", "a"}, func(t *testing.T, c config) {
+			require.Equal(t, list{"openai", "claude"}, c.providers)
+		}},
+		{"environment", nil, []string{"SPARK_CACHE_TTL", "5s", "SPARK_ADDR", ":1", "SPARK_SANITIZE", "shadow"}, func(t *testing.T, c config) {
+			require.Equal(t, 5*time.Second, c.cacheTTL)
+			require.Equal(t, ":1", c.addr)
+			require.Equal(t, sanitize.ModeShadow, c.sanitize)
+		}},
+		{"flags before the environment", []string{"-addr", ":2"}, []string{"SPARK_ADDR", ":1"}, func(t *testing.T, c config) {
+			require.Equal(t, ":2", c.addr)
+		}},
+		{"proxies", []string{"-trusted-proxies", "10.0.0.0/8, 192.0.2.1"}, nil, func(t *testing.T, c config) {
+			require.Equal(t, "10.0.0.0/8,192.0.2.1/32", c.trustedProxies.String())
+		}},
+		{"master keys", nil, []string{"SPARK_MASTER_KEYS", "one,, two"}, func(t *testing.T, c config) {
+			require.Equal(t, []string{"one", "two"}, c.masterKeys)
+		}},
+		{"overload", []string{"-local-overload"}, nil, func(t *testing.T, c config) { require.Equal(t, 529, c.local.Status) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := parseConfig(tt.args, env(tt.env...), io.Discard)
+			require.NoError(t, err)
+			tt.want(t, c)
+		})
+	}
+}
+
+func TestConfigRefuses(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		err  string
+	}{
+		{"provider without a key", []string{"-providers", "claude"}, "ANTHROPIC_API_KEY is not set"},
+		{"another one", []string{"-providers", "openai,local"}, "OPENAI_API_KEY is not set"},
+		{"unknown provider", []string{"-providers", "gemini"}, `names "gemini"`},
+		{"twice", []string{"-providers", "local,local"}, "names local twice"},
+		{"no requests", []string{"-requests-per-minute", "0"}, "want at least 1"},
+		{"no time", []string{"-provider-timeout", "0"}, "want more than 0"},
+		{"share", []string{"-local-share", "2"}, "want 0 to 1"},
+		{"proxies", []string{"-trusted-proxies", "proxy"}, "neither a network"},
+		{"sanitize", []string{"-sanitize", "maybe"}, "want off, shadow, warn or block"},
+		{"argument", []string{"now"}, "unexpected argument"},
+		{"flag", []string{"-nonsense"}, "not defined"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := parseConfig(tt.args, env(), io.Discard)
+			require.ErrorContains(t, err, tt.err)
+		})
+	}
+	_, err := parseConfig(nil, env("SPARK_CACHE_TTL", "soon"), io.Discard)
+	require.ErrorContains(t, err, "SPARK_CACHE_TTL")
+}
+
+func TestPrices(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "prices.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{"local":[{"Name":"echo-1","Input":1000000,"Output":2000000}]}`), 0o600))
+	c := start(t, nil, "-prices", file)
+	r := c.prompt("hello") // 2 tokens in, 3 out
+	require.Equal(t, http.StatusOK, r.StatusCode)
+	require.InDelta(t, 2+2*3, c.metric("spark_gen_ai_cost_usd_total"), 0.01)
+}
+
+// buffer is a Writer that can be read while it is written to.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// What the program prints at its start works when it is pasted.
+func TestGreeting(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	var out, logs buffer
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, []string{"-addr", "127.0.0.1:0"}, env(), &out, &logs) }()
+	line := regexp.MustCompile(`curl (\S+) -H 'Authorization: Bearer (\S+)' -H 'Content-Type: application/json' -d '(.*)'\n`)
+	eventually(t, func() bool { return line.MatchString(out.String()) }, "it greets")
+	m := line.FindStringSubmatch(out.String())
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m[1], strings.NewReader(m[3]))
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+m[2])
+	req.Header.Set("Content-Type", "application/json")
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	require.NoError(t, err)
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Contains(t, string(body), `"text":"You said: Hello, SPARK!"`)
+	stop()
+	require.NoError(t, <-ended)
+	require.NotContains(t, logs.String(), m[2], "a key is never logged")
+	require.NotContains(t, logs.String(), "Hello, SPARK", "nor is a prompt")
+	require.Contains(t, logs.String(), `"request_id":"`)
+}
