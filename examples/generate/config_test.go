@@ -134,7 +134,7 @@ func TestGreeting(t *testing.T) {
 	var out, logs buffer
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, []string{"-addr", "127.0.0.1:0"}, env(), &out, &logs) }()
-	line := regexp.MustCompile(`curl (\S+) -H 'Authorization: Bearer (\S+)' -H 'Content-Type: application/json' -d '(.*)'\n`)
+	line := regexp.MustCompile(`curl (\S+) -H "Authorization: Bearer (\S+)" -H 'Content-Type: application/json' -d '(.*)'\n`)
 	eventually(t, func() bool { return line.MatchString(out.String()) }, "it greets")
 	m := line.FindStringSubmatch(out.String())
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, m[1], strings.NewReader(m[3]))

@@ -69,7 +69,7 @@ func (s *server) greet(ctx context.Context, w io.Writer, addr string) error {
 		}
 		fmt.Fprintf(w, "API key, valid until the server stops: %s\n", key)
 	}
-	_, err := fmt.Fprintf(w, "\ncurl http://%s/api/spark/generate -H 'Authorization: Bearer %s' -H 'Content-Type: application/json' -d '{\"prompt\":\"Hello, SPARK!\"}'\n", addr, key)
+	_, err := fmt.Fprintf(w, "\ncurl http://%s/api/spark/generate -H \"Authorization: Bearer %s\" -H 'Content-Type: application/json' -d '{\"prompt\":\"Hello, SPARK!\"}'\n", addr, key)
 	return err
 }
 

@@ -81,7 +81,7 @@ func TestLife(t *testing.T) {
 			require.True(t, valid(t, p, rotated.Key))
 
 			call(t, 0, flag, path, "create", "-owner", "bob")
-			out, _ = call(t, 0, flag, path, "-json", "list", "-owner", "ada")
+			out, _ = call(t, 0, "list", "-owner", "ada", "-json", flag, path)
 			var listed entry
 			require.NoError(t, json.Unmarshal([]byte(out), &listed), "one only")
 			require.Equal(t, "active", listed.Status)

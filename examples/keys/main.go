@@ -88,7 +88,7 @@ func dispatch(ctx context.Context, args []string, getenv func(string) string, ou
 	flags.StringVar(&where.postgres, "postgres", "", "PostgreSQL `URL` of the database that holds the keys")
 	prefix := flags.String("prefix", auth.DefaultPrefix, "what new keys begin with")
 	asJSON := flags.Bool("json", false, "write JSON instead of tables")
-	if err := parse(flags, args); err != nil {
+	if err := parse(flags, hoist(flags, args)); err != nil {
 		return err
 	}
 	commands := map[string]func(*command, context.Context) error{
@@ -116,6 +116,30 @@ func dispatch(ctx context.Context, args []string, getenv func(string) string, ou
 		return err
 	}
 	return do(c, ctx)
+}
+
+// hoist moves the flags of the program before the command, so that they may stand
+// anywhere: "keys list -json" is what many would type.
+func hoist(flags *flag.FlagSet, args []string) []string {
+	var ours, others []string
+	for i := 0; i < len(args); i++ {
+		if args[i] == "--" {
+			others = append(others, args[i:]...)
+			break
+		}
+		name, _, hasValue := strings.Cut(strings.TrimLeft(args[i], "-"), "=")
+		f := flags.Lookup(name)
+		if f == nil || !strings.HasPrefix(args[i], "-") {
+			others = append(others, args[i])
+			continue
+		}
+		ours = append(ours, args[i])
+		if _, alone := f.Value.(interface{ IsBoolFlag() bool }); !alone && !hasValue && i+1 < len(args) {
+			i++
+			ours = append(ours, args[i])
+		}
+	}
+	return append(ours, others...)
 }
 
 // parse reads flags; what is wrong with them the flag set says itself.
