@@ -236,7 +236,7 @@ var disguises = []struct {
 	}},
 	{name: "base64 in lines", hide: func(s string) string {
 		e := base64.StdEncoding.EncodeToString([]byte(s))
-		return e[:40] + "\n" + e[40:80] + "\n" + e[80:]
+		return e[:40] + "\n" + e[40:]
 	}},
 	{name: "base64 twice", hide: func(s string) string {
 		return base64.StdEncoding.EncodeToString([]byte(base64.StdEncoding.EncodeToString([]byte(s))))

@@ -104,6 +104,9 @@ func backslash(b []byte) (rune, int) {
 	case c == 'U':
 		return hexRune(b, 2, 8, 8)
 	case c == 'n', c == 'r', c == 't':
+		if len(b) > 3 && b[2] == '\\' && alphabets[b[3]]&in32 != 0 && b[3] != 'n' && b[3] != 'r' && b[3] != 't' && b[3] != 'u' {
+			return 0, 0 // one of many letters with a backslash each
+		}
 		return '\n', 2
 	case c >= '0' && c <= '3' && len(b) > 3 && b[2]&^7 == '0' && b[3]&^7 == '0':
 		return rune(c&7)<<6 | rune(b[2]&7)<<3 | rune(b[3]&7), 4

@@ -48,7 +48,7 @@ func (s *scanner) join(p *piece) {
 		return
 	}
 	h := a.hash*powers[p.size] + p.hash
-	if a.size+p.size >= 6 && s.lex.plain.get(h) == 2 && s.gapOK(a.to, p.from) && (a.worth == 0 || p.worth == 0) {
+	if a.size+p.size >= 5 && s.whole(h, a, p) && s.gapOK(a.to, p.from) {
 		s.cuts = append(s.cuts, span{a.to, p.from})
 		s.joined(p, h, a.from, a.size+p.size)
 		return
@@ -63,10 +63,35 @@ func (s *scanner) join(p *piece) {
 	}
 }
 
+// whole reports whether two parts with hash h are one word: a keyword; a common one, if a sign stands between them or the text has
+// split words already; any, if many were split by the same sign.
+func (s *scanner) whole(h uint32, a, p *piece) bool {
+	if a.worth != 0 && p.worth != 0 {
+		return false
+	}
+	sign := s.buf[a.to]
+	switch s.lex.plain.get(h) {
+	case 2:
+		return true
+	case 1:
+		return a.worth+p.worth == 0 && (sign > ' ' || s.splits[0] > 1)
+	}
+	return sign > ' ' && s.glue == sign
+}
+
 func (s *scanner) joined(p *piece, h uint32, from, size int) {
-	p.hash, p.from, p.size, p.worth = h, from, size, 2
+	sign := byte(0)
+	if c := s.buf[p.from-1]; c > ' ' {
+		sign = c
+	}
+	p.worth = s.lex.plain.get(h)
+	p.hash, p.from, p.size = h, from, size
+	s.splits[sign] = max(s.splits[sign], s.splits[sign]+1) // stays at the largest
+	s.split++
 	s.t.signals.Split++
-	s.t.signals.Disguised++
+	if p.worth == 2 {
+		s.t.signals.Disguised++
+	}
 }
 
 // gapOK reports whether what stands between two parts of a word is no sentence of its own.

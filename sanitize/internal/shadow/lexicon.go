@@ -21,6 +21,14 @@ const keywords = "ignore ignoring disregard forget override overrule bypass negl
 const commons = "all the you your and are with that this have from will not what about now only without rules rule must never always " +
 	"just first next then else tell give show write say text word words into instead question answer please can could would should " +
 	"data task tasks user users being been were when where which there their they them begin start stop free able make " +
+	"need want know like help time people language human world story code information access mode create provide find work " +
+	"every other some most more many such after before because right think thing things good great even also very really " +
+	"long back down look come came going said says take took made making read send call using used does doing done again " +
+	"still here same each between under through during while until against within above below following follow these those " +
+	"than both between anyone someone something nothing think your yours mine itself himself developer version response " +
+	"answers questions request requests result results input code text words sentence sentences translate summarize letter " +
+	"number list email document article page website information account data file files open close stay keep kept " +
+	"possible never always maybe sure okay hello thank thanks sorry important different another first second third last " +
 	"any for get over pass ride form act dan new our out how who why but was has had"
 
 // radio is the spelling alphabet of NATO, with the usual other spellings.
@@ -58,7 +66,7 @@ type lexicon struct {
 // words is built when the first text is folded.
 var words = sync.OnceValue(func() *lexicon {
 	l := &lexicon{}
-	l.gate.grow(13)
+	l.gate.grow(15)
 	l.plain.grow(11)
 	add := func(list string, worth byte) {
 		for w := range strings.FieldsSeq(list) {

@@ -32,7 +32,11 @@ func (t *Text) morse(v *view) {
 			continue
 		case ' ', '/', '|', '\n':
 		default:
-			finish()
+			if m.count == 0 || isAlnum(b[i]) || b[i] >= 0x80 {
+				finish()
+			} else {
+				m.out = append(m.out, b[i]) // a comma has a code, but not everybody uses it
+			}
 		}
 		i++
 	}

@@ -13,8 +13,10 @@ func (t *Text) repair(v *view) {
 	}
 	s.t, s.v = t, v
 	s.veiled = t.signals.Invisible+t.signals.Styled+t.signals.Mixed+t.signals.Marks > 0
+	s.glue = 0
 	for range 2 {
 		s.read()
+		s.settle()
 		if s.leet >= 2 && s.leetLike > s.leet {
 			s.unleetAll()
 		}
@@ -24,6 +26,20 @@ func (t *Text) repair(v *view) {
 		t.take(v, s.cuts)
 	}
 	v.found = s.f
+}
+
+// settle looks whether one sign split many words, and forgets the count.
+func (s *scanner) settle() {
+	if s.split == 0 {
+		return
+	}
+	for sign, n := range s.splits {
+		if n >= 3 && sign > ' ' {
+			s.glue = byte(sign)
+		}
+	}
+	clear(s.splits[:])
+	s.split = 0
 }
 
 // take removes the spans from the view.

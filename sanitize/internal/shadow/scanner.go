@@ -15,11 +15,14 @@ type findings struct {
 
 // A scanner reads the words of a view.
 type scanner struct {
-	lex  *lexicon
-	cuts []span // in the order met
-	buf  []byte
-	v    *view
-	t    *Text
+	lex    *lexicon
+	cuts   []span     // in the order met
+	splits [256]uint8 // words put together, by the last sign between their parts, 0 for white space
+	split  int        // all of them
+	glue   byte       // a sign that was found to split words
+	buf    []byte
+	v      *view
+	t      *Text
 
 	close       int      // where the next > stands, if that is known
 	veiled      bool     // the text has characters that veil words

@@ -31,16 +31,12 @@ func (s *scanner) endSolo() {
 	if letters < 4 || letters*2 < n {
 		return
 	}
-	begin, _ := s.gap(at.from, at.to)
-	if begin == at.to {
-		return
-	}
-	first := s.buf[begin]
+	usual := s.usual(at)
 	narrow, spaces, count, alike := 1<<30, 0, 0, 0
 	c := cursor{v: s.v}
 	c.from(at.from)
 	for from, to := s.gap(at.from, at.to); from < at.to; from, to = s.gap(to, at.to) {
-		if s.buf[from] == first {
+		if s.buf[from] == usual {
 			narrow = min(narrow, s.width(&c, from, to))
 			alike++
 		}
@@ -63,6 +59,22 @@ func (s *scanner) endSolo() {
 		}
 	}
 	s.t.signals.Spaced++
+}
+
+// usual returns the sign that most gaps of a stretch start with, if there is one (by the vote of Boyer and Moore).
+func (s *scanner) usual(at span) (sign byte) {
+	votes := 0
+	for from, to := s.gap(at.from, at.to); from < at.to; from, to = s.gap(to, at.to) {
+		switch {
+		case votes == 0:
+			sign, votes = s.buf[from], 1
+		case s.buf[from] == sign:
+			votes++
+		default:
+			votes--
+		}
+	}
+	return sign
 }
 
 // width is how wide a gap is: in the source if it is white space, of which the view keeps one.

@@ -14,7 +14,7 @@ func TestFold(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"empty", "", ""},
 		{"lower case", "Hello WORLD", "hello world"},
-		{"white space", " \t a \u00a0\u3000 b\r\n \n\nc\u2028d ", "a b\nc\nd"},
+		{"white space", " \t aa \u00a0\u3000 bb\r\n \n\ncc\u2028dd ", "aa bb\ncc\ndd"},
 		{"Latin accents", "Crème brûlée, Straße, Łódź, đổi, ıİ", "creme brulee, strasse, lodz, doi, ii"},
 		{"long s and Kelvin", "ſeſſion 5\u212a", "session 5k"},
 		{"ligatures and numbers", "ﬃ Ⅳ ① ½ № ™", "ffi iv 1 1/2 no tm"},
@@ -43,6 +43,8 @@ func TestFold(t *testing.T) {
 		{"HTML keeps its blocks", "<td>name</td><td>value</td>", "<td>name</td><td>value</td>"},
 		{"two common words side by side", "hand over ride", "hand over ride"},
 		{"look-alikes beside a sign", "б🔥аx and many more Latin words", "б🔥ax and many more latin words"},
+		{"a letter before spaced words", `\I \n\e\e\d \a \n\a\m\e`, `\i need a name`},
+		{"dots after a single letter", "I n.e.e.d a n.a.m.e", "i need a name"},
 		{"noncharacters and private use", "ign\ufdd0o\ue000re", "ignore"},
 		{"unfinished escape sequence", "a\x1b[", "a"},
 		{"title of a terminal", "a\x1b]0;title\x1b\\b", "ab"},
