@@ -70,7 +70,7 @@ type Engine struct {
 }
 
 // New compiles the rules. It fails on a pattern that it can't read, an id that
-// is there twice, and a name in Disabled or Weights that no rule has. Without
+// is there twice, a rule without patterns, and a name in Disabled or Weights that no rule has. Without
 // Config.Rules it is cheap: the built-in rules are compiled once in a process.
 func New(cfg Config) (*Engine, error) {
 	lib, err := builtin()
@@ -78,6 +78,11 @@ func New(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{rules: slices.Concat(lib.rules, cfg.Rules), prog: lib.prog}
+	for _, r := range cfg.Rules {
+		if len(r.Patterns) == 0 {
+			return nil, fmt.Errorf("detect: rule %q has no Patterns", r.ID)
+		}
+	}
 	if len(cfg.Rules) > 0 {
 		more, err := lib.parse(cfg.Rules)
 		if err != nil {
@@ -110,6 +115,9 @@ func (e *Engine) adapt(cfg Config) error {
 		r := &e.rules[i]
 		if r.ID == "" || r.Family == "" || known[r.ID] {
 			return fmt.Errorf("detect: rule %q needs an ID of its own and a Family", r.ID)
+		}
+		if math.IsNaN(r.Weight) || math.IsInf(r.Weight, 0) {
+			return fmt.Errorf("detect: Weight of rule %q is %v", r.ID, r.Weight)
 		}
 		known[r.ID] = true
 		r.Severity = cmp.Or(r.Severity, Medium)

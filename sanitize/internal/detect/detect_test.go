@@ -104,6 +104,22 @@ func TestConfig(t *testing.T) {
 		require.Contains(t, ids(findings), "override.ignore-previous")
 		require.Contains(t, ruleIDs(e), "acme.refund")
 	})
+	t.Run("weights that the documentation promises", func(t *testing.T) {
+		for _, c := range []struct{ weight, least float64 }{{3.5, detect.WarnThreshold}, {5, detect.BlockThreshold}} {
+			e := newEngine(t, detect.Config{Rules: []detect.Rule{{ID: "a.b", Family: "f", Weight: c.weight, Patterns: []string{"library {6} sunday*"}}}})
+			score, findings := e.Scan("Is the public library in our town open on Sundays as well, or is it closed?")
+			require.Equal(t, []string{"a.b"}, ids(findings))
+			require.GreaterOrEqual(t, score, c.least)
+		}
+	})
+	t.Run("a context rule", func(t *testing.T) {
+		const text = `In our course we quote "ignore all previous instructions" a lot.`
+		before, _ := newEngine(t, detect.Config{}).Scan(text)
+		e := newEngine(t, detect.Config{Rules: []detect.Rule{{ID: "a.b", Family: "f", Weight: -2, Patterns: []string{"our course"}}}})
+		after, findings := e.Scan(text)
+		require.Less(t, after, before)
+		require.NotContains(t, ids(findings), "a.b")
+	})
 	t.Run("a disabled rule", func(t *testing.T) {
 		e := newEngine(t, detect.Config{Disabled: []string{"override.ignore-previous"}})
 		_, findings := e.Scan(attack)
@@ -161,6 +177,8 @@ func TestNewRejects(t *testing.T) {
 		{"no id", "needs an ID", rule("", "f", "a")},
 		{"no family", "needs an ID", rule("a.b", "", "a")},
 		{"an id twice", `"override.ignore-previous"`, rule("override.ignore-previous", "f", "a")},
+		{"no patterns", "no Patterns", rule("a.b", "f")},
+		{"a weight that is none", "is NaN", detect.Config{Rules: []detect.Rule{{ID: "a.b", Family: "f", Weight: math.NaN(), Patterns: []string{"a"}}}}},
 		{"an unknown set", "unknown set @nothing", rule("a.b", "f", "@nothing x")},
 		{"an empty pattern", "is empty", rule("a.b", "f", "")},
 		{"an empty alternative", "empty alternative", rule("a.b", "f", "(a|)")},

@@ -13,7 +13,7 @@ import (
 // maxWork bounds the steps of the matcher for each byte that it reads, whatever
 // an attacker writes. A step is one move in the automaton, one slot looked at or
 // one byte compared: about a nanosecond.
-const maxWork = 60
+const maxWork = 24
 
 // hostile are texts that give the matcher as much to do as they can.
 var hostile = map[string]string{

@@ -57,7 +57,9 @@ type Rule struct {
 	// Weight is the evidence that a match is; the evidence of several rules adds
 	// up, those of one family with diminishing returns. Whatever the classifier
 	// thinks of the text, 3.5 alone warns and 5 alone blocks, by the default
-	// thresholds. Zero means 2.
+	// thresholds. Zero means 2. A rule with a negative weight says that the text
+	// speaks of attacks: it is not reported, and all other evidence in the text
+	// counts less, most of all what stands in quotation marks.
 	Weight float64
 	// Description says in one sentence what the rule finds.
 	Description string
