@@ -75,7 +75,7 @@ func (t *Text) token(v *view, from, to int, all byte) int {
 			return to
 		}
 	}
-	if all&in32 != 0 {
+	if all&in32 != 0 && len(w) >= 16 {
 		t.out = thirty2(t.out[:0], w)
 		if readable(t.out) {
 			t.conceal(v, Base32, from, to, t.out)
