@@ -56,8 +56,9 @@ func (f failure) label(status int) string {
 //   - http_server_request_duration_seconds
 //   - http_server_time_to_first_byte_seconds, of responses that are streams of
 //     server-sent events: that of others says no more than their duration
-//   - http_server_request_body_size_bytes
-//   - http_server_response_body_size_bytes
+//   - http_server_request_body_size_bytes and http_server_response_body_size_bytes,
+//     but for those that no route matched and that were refused: what strangers
+//     probe with says nothing of the service
 //
 // and beside them the gauges http_server_active_requests, by method, and
 // http_server_open_streams, of responses that are server-sent events.
@@ -117,8 +118,10 @@ func (e *watcher) ended(w *response.Writer, end response.End, size int64) {
 		first, _ := w.FirstByte()
 		e.q.firstByte(s).observe(first.Seconds())
 	}
-	s.requestSize.observeInt(size)
-	s.responseSize.observeInt(w.Bytes())
+	if s.requestSize != nil {
+		s.requestSize.observeInt(size)
+		s.responseSize.observeInt(w.Bytes())
+	}
 }
 
 // countingWatcher is for a request whose size is known only by reading it.
@@ -213,7 +216,8 @@ type seriesID struct {
 // series is what is measured for one combination of labels.
 type series struct {
 	seriesID
-	duration, requestSize, responseSize *histogram
+	duration                  *histogram
+	requestSize, responseSize *histogram // nil for a 4xx without a route
 
 	firstByte atomic.Pointer[histogram] // nil as long as there was no stream
 }
@@ -349,11 +353,10 @@ func (q *requests) addLateLocked(id seriesID) *series {
 
 func (q *requests) newSeriesLocked(rt *route, id seriesID) *series {
 	values := []string{known[id.method], rt.label, strconv.Itoa(id.status), id.why.label(id.status)}
-	s := &series{
-		seriesID:     id,
-		duration:     newHistogram(q.seconds, q.durationDesc, values),
-		requestSize:  newHistogram(q.bytes, q.requestSizeDesc, values),
-		responseSize: newHistogram(q.bytes, q.responseDesc, values),
+	s := &series{seriesID: id, duration: newHistogram(q.seconds, q.durationDesc, values)}
+	if rt.label != unmatched || id.status/100 != 4 {
+		s.requestSize = newHistogram(q.bytes, q.requestSizeDesc, values)
+		s.responseSize = newHistogram(q.bytes, q.responseDesc, values)
 	}
 	sets := append([]*series{s}, *rt.sets.Load()...)
 	rt.sets.Store(&sets)
@@ -395,8 +398,10 @@ func (q *requests) Collect(ch chan<- prometheus.Metric) {
 	for _, rt := range q.all() {
 		for _, s := range *rt.sets.Load() {
 			s.duration.send(ch)
-			s.requestSize.send(ch)
-			s.responseSize.send(ch)
+			if s.requestSize != nil {
+				s.requestSize.send(ch)
+				s.responseSize.send(ch)
+			}
 			if h := s.firstByte.Load(); h != nil {
 				h.send(ch)
 			}

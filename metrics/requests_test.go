@@ -305,6 +305,22 @@ func TestSizes(t *testing.T) {
 	}
 }
 
+// Each kind of refusal of what strangers probe with adds few series.
+func TestProbesHaveNoSizes(t *testing.T) {
+	m := newMetrics(t, metrics.Config{})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /known", http.NotFound)
+	for _, path := range []string{"/known", "/unknown"} {
+		m.Handler(mux).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, path, nil))
+	}
+	v := values(t, m)
+	labels := `{error_type="",http_request_method="GET",http_response_status_code="404",http_route=`
+	require.InDelta(t, 1, v["http_server_request_duration_seconds_count"+labels+`"unmatched"}`], 0)
+	require.NotContains(t, v, "http_server_request_body_size_bytes_count"+labels+`"unmatched"}`)
+	require.NotContains(t, v, "http_server_response_body_size_bytes_count"+labels+`"unmatched"}`)
+	require.Contains(t, v, "http_server_response_body_size_bytes_count"+labels+`"/known"}`)
+}
+
 func TestStreamIsCountedWhileItIsOpen(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		t.Run(fmt.Sprintf("http2 %v", http2), func(t *testing.T) {
