@@ -1,6 +1,7 @@
 package errtrack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ type Reporter interface {
 	// Report delivers r before ctx ends. Reports of one Collector come one at a
 	// time, in order. If it fails, it is called again with the same report, with
 	// growing pauses, for [Config].RetryFor; with an error made by [Permanent]
-	// it is not. It may panic without harm.
+	// it is not. It may panic without harm. While it hangs, its reports wait.
 	Report(ctx context.Context, r Report) error
 }
 
@@ -31,6 +32,9 @@ type Report struct {
 	// Unreported is how many events of the group were not reported since the
 	// last report. If it is not 0, this is a summary and no event of its own.
 	Unreported uint64 `json:"unreported,omitempty"`
+	// Dropped is how many reports to this Reporter were dropped since the last
+	// one that it took, because too many were waiting.
+	Dropped uint64 `json:"dropped,omitempty"`
 }
 
 // Permanent marks an error of a [Reporter] as one that trying again can't mend.
@@ -62,14 +66,17 @@ func (c *Collector) Run(ctx context.Context) error {
 }
 
 // Flush implements [Tracker]: it delivers what is waiting, counts included, and
-// returns the error of ctx if that ends first. It works with Run or after it.
+// returns the error of ctx if that ends first. It works with Run or after it. A
+// Reporter that is down makes it wait, so ctx should have a deadline.
 func (c *Collector) Flush(ctx context.Context) error {
 	c.summarize()
-	var errs []error
-	for _, courier := range c.couriers {
-		errs = append(errs, courier.drain(ctx))
+	errs := make([]error, len(c.couriers))
+	var wg sync.WaitGroup
+	for i, courier := range c.couriers {
+		wg.Go(func() { errs[i] = courier.drain(ctx) })
 	}
-	return errors.Join(errs...)
+	wg.Wait()
+	return cmp.Or(errs...)
 }
 
 // summarize posts what was only counted, and begins a new period.
@@ -79,9 +86,7 @@ func (c *Collector) summarize() {
 	c.mu.Lock()
 	for g := c.oldest; g != nil; g = g.newer {
 		if g.unreported > 0 {
-			v := g.view(now)
-			reports = append(reports, Report{Release: c.cfg.Release, Group: v, Sample: v.Samples[0], Unreported: g.unreported})
-			g.unreported, g.reported, g.since = 0, 0, now
+			reports = append(reports, c.summaryLocked(g, now))
 		}
 	}
 	c.mu.Unlock()
@@ -106,6 +111,7 @@ type courier struct {
 	mu              sync.Mutex
 	queue           []Report
 	dropped, failed uint64
+	told            uint64 // how many of dropped the Reporter knows
 	attempts        int
 	began, next     time.Time // of the report at the head: first attempt, next one
 }
@@ -135,7 +141,7 @@ func (c *courier) state() (queued int, dropped, failed uint64) {
 }
 
 func (c *courier) run(ctx context.Context) {
-	for c.drain(ctx) == nil {
+	for c.drain(ctx) == nil && ctx.Err() == nil {
 		select {
 		case <-c.wake:
 		case <-ctx.Done():
@@ -147,11 +153,11 @@ func (c *courier) run(ctx context.Context) {
 func (c *courier) drain(ctx context.Context) error {
 	for {
 		empty, wait := c.deliver(ctx)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 		if empty {
 			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		if wait > 0 {
 			timer := time.NewTimer(wait)
@@ -166,63 +172,84 @@ func (c *courier) drain(ctx context.Context) error {
 }
 
 // deliver makes one attempt at the report at the head of the queue, if its time
-// has come. It returns how long that takes otherwise.
+// has come. It returns how long that takes otherwise. If ctx ends, it doesn't wait
+// for a reporter that won't come to an end: whoever delivers next does.
 func (c *courier) deliver(ctx context.Context) (empty bool, wait time.Duration) {
 	select {
 	case c.busy <- struct{}{}:
-		defer func() { <-c.busy }()
 	case <-ctx.Done():
 		return false, 0
 	}
 	c.mu.Lock()
-	if len(c.queue) == 0 {
-		c.mu.Unlock()
-		return true, 0
-	}
-	head, wait := c.queue[0], time.Until(c.next)
-	if c.attempts == 0 {
-		c.began, wait = time.Now(), 0
+	empty = len(c.queue) == 0
+	var head Report
+	if !empty {
+		head = c.queue[0]
+		head.Dropped = c.dropped - c.told
+		if c.attempts == 0 {
+			c.began, c.next = time.Now(), time.Time{}
+		}
+		wait = time.Until(c.next)
 	}
 	c.mu.Unlock()
-	if wait > 0 {
-		return false, wait
+	if empty || wait > 0 || ctx.Err() != nil {
+		<-c.busy
+		return empty, max(wait, 0)
 	}
-	c.settle(ctx, c.call(ctx, head))
+	done := make(chan struct{})
+	go func() {
+		defer func() { <-c.busy; close(done) }()
+		c.attempt(ctx, head)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 	return false, 0
 }
 
-// call calls the reporter, which may be as broken as it likes.
-func (c *courier) call(ctx context.Context, r Report) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.ReportTimeout)
-	defer cancel()
+// attempt calls the reporter, which may be as broken as it likes.
+func (c *courier) attempt(ctx context.Context, r Report) {
+	err := Permanent(errors.New("reporter exited its goroutine"))
 	defer func() {
 		if v := recover(); v != nil {
 			err = Permanent(fmt.Errorf("reporter panicked with a %T", v))
 		}
+		c.settle(ctx, r, err)
 	}()
-	return c.to.Report(ctx, r)
+	limited, cancel := context.WithTimeout(ctx, c.cfg.ReportTimeout)
+	defer cancel()
+	err = c.to.Report(limited, r)
 }
 
 // settle removes the report at the head of the queue, or sets the time of the
 // next attempt.
-func (c *courier) settle(ctx context.Context, err error) {
+func (c *courier) settle(ctx context.Context, r Report, err error) {
 	if err != nil && ctx.Err() != nil {
 		return // it was interrupted: Flush comes back to it
 	}
 	_, permanent := errors.AsType[*permanentError](err)
 	c.mu.Lock()
-	if gaveUp := err != nil && (permanent || time.Since(c.began) >= c.cfg.RetryFor); err == nil || gaveUp {
+	gaveUp := err != nil && (permanent || time.Since(c.began) >= c.cfg.RetryFor)
+	switch {
+	case err == nil:
+		c.told += r.Dropped
 		c.popLocked()
-		if gaveUp {
-			c.failed++
-			defer c.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "errtrack: report given up", slog.Any("error", err))
-		}
-	} else {
+	case gaveUp:
+		c.failed++
+		c.popLocked()
+	default:
 		pause := min(time.Second<<min(c.attempts, 5), 30*time.Second)
 		c.attempts++
 		c.next = time.Now().Add(pause/2 + rand.N(pause/2)) //nolint:gosec // spreads load
 	}
 	c.mu.Unlock()
+	switch {
+	case gaveUp:
+		c.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "errtrack: report given up", slog.Any("error", err))
+	case err == nil && r.Dropped > 0:
+		c.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "errtrack: reports were dropped", slog.Uint64("reports", r.Dropped))
+	}
 }
 
 func (c *courier) popLocked() {

@@ -18,22 +18,24 @@
 //	tracker.Track(ctx, errtrack.Event{Err: err, Provider: "claude"})   // anything else
 //
 // What is kept of an error is its type and its message without the variable
-// parts, which is where prompts, keys and names would be. Nothing of a request
-// is kept but its method, route, status and ids. Memory is bounded by
-// [Config].MaxGroups times what a group may keep, about 20 KiB with the
-// defaults and much less as a rule.
+// parts: what is quoted, credentials, addresses, ids and numbers. Nothing of a
+// request is kept but its method, route, status and ids. It can't know which
+// words of a message are a secret: don't format prompts into errors without %q.
+//
+// Memory is bounded by [Config].MaxGroups times what a group may keep: at most
+// some 40 KiB with the defaults, and as a rule less than 3.
 //
 // It is no log and no store: what it knows is gone when the process ends.
 package errtrack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -41,8 +43,8 @@ import (
 // Tracker takes errors. [Collector] is the one of this package; programs whose
 // packages depend on the interface can put another in its place.
 type Tracker interface {
-	// Track notes e. It does not block, and it keeps nothing that the caller
-	// may change.
+	// Track notes e. It neither blocks nor panics, and it keeps nothing that the
+	// caller may change.
 	Track(ctx context.Context, e Event)
 	// Flush waits until all that was noted has been delivered, or ctx ends.
 	Flush(ctx context.Context) error
@@ -73,10 +75,13 @@ type Event struct {
 	// User is counted as a hash; it is neither kept nor reported.
 	User      string
 	RequestID string
-	TraceID   string
+	// TraceID and SpanID are those of the trace that the error is a part of, in
+	// hexadecimal digits.
+	TraceID, SpanID string
 	// SessionURL is the recording of the user's session; see [SessionURL].
 	SessionURL string
-	// Tags are sent along as they are: nothing secret belongs here.
+	// Tags are sent along as they are, at most 16 of them and 128 bytes of each:
+	// nothing secret belongs here.
 	Tags map[string]string
 }
 
@@ -93,11 +98,12 @@ type Config struct {
 	// counts. Optional.
 	Rules []Rule
 	// EscalateAt is the number of events within a minute from which a group is
-	// one step more severe than its events. 0 means 60; negative means never.
+	// one step more severe than its events, until there are less than half as
+	// many. 0 means 60; negative means never.
 	EscalateAt int
 	// InApp reports whether a function, as "example.com/app/orders.(*Book).Add",
-	// is the program's own. Nil means all but those of the standard library, of
-	// this module and of modules named in the build information.
+	// is the program's own. Nil means all but those of the standard library and
+	// of the modules that the program requires, as its build information says.
 	InApp func(function string) bool
 
 	// MaxGroups is how many groups are kept; the one that was seen longest ago
@@ -117,7 +123,7 @@ type Config struct {
 	Reporters []Reporter
 	// FirstN is how many events of a group are reported one by one within
 	// SummaryEvery; the others are counted, and reported as one number at its
-	// end. 0 means 5.
+	// end. 0 means 5. An escalation is always reported.
 	FirstN int
 	// SummaryEvery is how often the counts are reported. 0 means a minute.
 	SummaryEvery time.Duration
@@ -195,7 +201,9 @@ func New(cfg Config) (*Collector, error) {
 	if err := c.checkRules(); err != nil {
 		return nil, err
 	}
-	c.app, c.cfg.Release = readBuild(cfg)
+	var release string
+	c.app, release = readBuild(cfg.InApp)
+	c.cfg.Release = cmp.Or(cfg.Release, release)
 	for i, r := range cfg.Reporters {
 		if r == nil {
 			return nil, fmt.Errorf("errtrack: Reporters[%d] is nil", i)
@@ -205,65 +213,59 @@ func New(cfg Config) (*Collector, error) {
 	return c, nil
 }
 
-func readBuild(cfg Config) (app, string) {
-	a := app{custom: cfg.InApp}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return a, cfg.Release
-	}
-	for _, dep := range info.Deps {
-		a.foreign = append(a.foreign, dep.Path)
-	}
-	if cfg.Release == "" {
-		cfg.Release = info.Main.Version
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				cfg.Release = s.Value
-			}
-		}
-	}
-	return a, cfg.Release
-}
-
 // Track implements [Tracker]. A client that went away and a server that stops
 // are no errors: events whose Err is [context.Canceled] or
 // [http.ErrServerClosed] are passed over, as is a nil Err without a Message. Of
-// the events of one request behind [Collector.Handler], the first one counts.
+// the events of one request, [Collector.Handler] says which count.
 func (c *Collector) Track(ctx context.Context, e Event) {
-	if e.Err == nil && e.Message == "" || errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, http.ErrServerClosed) {
+	defer c.survive(ctx)
+	if e.Err == nil && e.Message == "" || ctx.Value(insideKey{}) != nil || harmless(e.Err) {
 		return
 	}
-	if s, ok := ctx.Value(scopeKey{}).(*scope); ok && !s.claim(&e) {
-		return
-	}
-	if c.cfg.Describe != nil {
-		c.cfg.Describe(ctx, &e)
-	}
-	c.track(ctx, e)
+	s, _ := ctx.Value(scopeKey{c}).(*scope)
+	s.complete(&e)
+	c.track(ctx, s, &e)
 }
 
-func (c *Collector) track(ctx context.Context, e Event) {
+// harmless reports whether err says that the client left or the server stops.
+func harmless(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, http.ErrServerClosed)
+}
+
+// insideKey marks the context of functions of the program that Track calls, so
+// that what they track, or log as an error, doesn't call them again.
+type insideKey struct{}
+
+// survive ends a panic in a function that belongs to the program or to the
+// error: tracking must not do harm.
+func (c *Collector) survive(ctx context.Context) {
+	if v := recover(); v != nil {
+		c.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "errtrack: event lost by a panic", slog.String("type", fmt.Sprintf("%T", v)))
+	}
+}
+
+// track notes e, as an event of the request s if that is not nil.
+func (c *Collector) track(ctx context.Context, s *scope, e *Event) {
+	if c.cfg.Describe != nil || c.cfg.OnEvent != nil {
+		ctx = context.WithValue(ctx, insideKey{}, true)
+	}
+	if c.cfg.Describe != nil {
+		c.cfg.Describe(ctx, e)
+	}
 	if len(e.Stack) == 0 {
 		e.Stack = stackOf(e.Err)
 	}
-	id, title := c.app.fingerprint(&e)
-	now := time.Now()
-	s := c.sample(&e, c.severity(&e), now)
-
-	c.mu.Lock()
-	g := c.groupLocked(id, title, now)
-	due, escalated := c.countLocked(g, &e, &s, now)
-	c.totals[s.Severity]++
-	var report Report
-	if due {
-		report = Report{Release: c.cfg.Release, Group: g.view(now), Sample: s, Escalated: escalated}
+	id, title := c.app.fingerprint(e)
+	severity := c.severity(e, id)
+	if !s.claim(e, severity) {
+		return
 	}
-	c.mu.Unlock()
-
+	sample := c.sample(e, severity)
+	reports := c.count(id, title, e.User, &sample)
 	if c.cfg.OnEvent != nil {
-		c.cfg.OnEvent(ctx, id, s.Severity)
+		c.cfg.OnEvent(ctx, id, sample.Severity)
 	}
-	if due {
-		c.post(report)
+	for _, r := range reports {
+		c.post(r)
 	}
 }

@@ -3,10 +3,12 @@ package errtrack
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -14,8 +16,8 @@ import (
 // new groups are never taken for each other.
 const version = "v1:"
 
-// maxDepth bounds how deep trees of errors are looked into, and how wide.
-const maxDepth = 32
+// maxErrors bounds how many errors of a tree are looked at.
+const maxErrors = 128
 
 // Fingerprint returns the id of the group that e belongs to, such as
 // "v1:5d41402abc4b2a76", and its title. The first of these that there is
@@ -27,8 +29,16 @@ const maxDepth = 32
 //  4. the types of the deepest typed causes in the tree of the error, with what
 //     their messages say apart from variable parts; what wraps them doesn't count;
 //  5. the message apart from its variable parts.
+//
+// Types that carry a text and nothing else, as of [errors.New], are no types to
+// speak of, nor are those that say what but not where: [syscall.Errno],
+// [context.DeadlineExceeded]. What wraps them counts.
+//
+// A [Collector] knows better which functions are the program's own: it obeys
+// [Config].InApp.
 func Fingerprint(e Event) (id, title string) {
-	return app{}.fingerprint(&e)
+	a, _ := readBuild(nil)
+	return a.fingerprint(&e)
 }
 
 func (a app) fingerprint(e *Event) (id, title string) {
@@ -44,11 +54,14 @@ func (a app) fingerprint(e *Event) (id, title string) {
 		}
 		parts = own
 	}
-	sum := sha256.New()
+	// With its length before each part, no two lists of parts are the same text.
+	var buf []byte
 	for _, part := range parts {
-		fmt.Fprintf(sum, "%d:%s", len(part), part)
+		buf = strconv.AppendInt(buf, int64(len(part)), 10)
+		buf = append(append(buf, ':'), part...)
 	}
-	return version + hex.EncodeToString(sum.Sum(nil)[:8]), title
+	sum := sha256.Sum256(buf)
+	return version + hex.EncodeToString(sum[:8]), title
 }
 
 // parts are what makes a group, the first of which says by which rule.
@@ -57,90 +70,181 @@ func (a app) parts(e *Event) (parts []string, title string) {
 		return []string{"provider", e.Provider, e.Class}, e.Provider + ": " + e.Class
 	}
 	causes := deepest(e.Err)
-	title = strings.Join(causes, "; ")
-	if title == "" {
-		title = parameterize(message(e))
+	title = titleOf(causes)
+	if len(causes) == 0 {
+		title = plain(e)
 	}
+	kind := "error"
 	if e.Panic {
-		title = "panic: " + title
+		kind, title = "panic", "panic: "+title
 	}
-	switch functions := a.own(e.Stack); {
-	case len(functions) > 0:
-		kind := "error"
-		if e.Panic {
-			kind = "panic"
+	if functions := a.own(e.Stack); len(functions) > 0 {
+		parts = []string{"stack", kind}
+		for _, c := range causes {
+			parts = append(parts, c.id)
 		}
-		return append([]string{"stack", kind, typeName(e.Err)}, functions...), title + " in " + short(functions[0])
-	case len(causes) > 0:
-		return append([]string{"cause"}, causes...), title
-	default:
+		return append(append(parts, "in"), functions...), title + " in " + short(functions[0])
+	}
+	if len(causes) == 0 {
 		return []string{"message", title}, title
 	}
+	parts = []string{"cause", kind}
+	for _, c := range causes {
+		parts = append(parts, c.id, c.text)
+	}
+	return parts, title
+}
+
+// plain returns the message of an event whose errors have no types. Of joined
+// errors the order doesn't count: it is often one of chance.
+func plain(e *Event) string {
+	joined, ok := e.Err.(interface{ Unwrap() []error }) //nolint:errorlint // this one and no other
+	if !ok || typeName(e.Err) != "*errors.joinError" {
+		return parameterize(message(e))
+	}
+	var texts []string
+	for _, err := range joined.Unwrap() {
+		if len(texts) < maxErrors {
+			texts = append(texts, parameterize(textOf(err)))
+		}
+	}
+	slices.Sort(texts)
+	return strings.Join(slices.Compact(texts), "; ")
 }
 
 func message(e *Event) string {
 	if e.Err != nil {
-		return e.Err.Error()
+		return textOf(e.Err)
 	}
 	return e.Message
 }
 
-// deepest describes the typed errors of a tree that have none below them, each
-// one once. Errors that only carry text, by errors.New or fmt.Errorf, have no
-// type to speak of.
-func deepest(err error) []string {
-	var found []string
-	walk(err, 0, func(cause error) {
-		text := typeName(cause) + ": " + parameterize(cause.Error())
-		if !slices.Contains(found, text) {
-			found = append(found, text)
+// textOf returns the text of err. That of a nil pointer may panic.
+func textOf(err error) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("%T without a text", err)
+		}
+	}()
+	return err.Error()
+}
+
+// cause is an error that has a type, below which there is none.
+type cause struct{ id, name, text string }
+
+// deepest returns the causes in the tree of err, each one once, in an order that
+// is not one of chance.
+func deepest(err error) []cause {
+	var found []cause
+	walk(err, new(int), func(e error, below bool) {
+		if below || !typed(e) {
+			return
+		}
+		if c := (cause{typeID(e), typeName(e), describe(e)}); !slices.Contains(found, c) {
+			found = append(found, c)
 		}
 	})
-	slices.Sort(found) // the order of joined errors is often one of chance
+	slices.SortFunc(found, func(a, b cause) int { return strings.Compare(a.id+": "+a.text, b.id+": "+b.text) })
 	return found
 }
 
-// walk calls leaf with the typed errors in the tree of err that have no typed
-// one below them. It reports whether there was any.
-func walk(err error, depth int, leaf func(error)) bool {
-	if err == nil || depth > maxDepth {
+func titleOf(causes []cause) string {
+	var b strings.Builder
+	for i, c := range causes {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(c.name + ": " + c.text)
+	}
+	return b.String()
+}
+
+// describe returns the text of a cause without its variable parts. Where a type
+// says which part is a path, that is not left to guessing.
+func describe(err error) string {
+	switch e := err.(type) { //nolint:errorlint // of this very error
+	case *fs.PathError:
+		if e != nil && e.Err != nil {
+			return parameterize(e.Op + " <path>: " + textOf(e.Err))
+		}
+	case *os.LinkError:
+		if e != nil && e.Err != nil {
+			return parameterize(e.Op + " <path>: " + textOf(e.Err))
+		}
+	}
+	return parameterize(textOf(err))
+}
+
+// walk calls f with the errors of a tree, the inner ones first, and with whether
+// there is a typed one below. It reports whether there was any. seen counts them.
+func walk(err error, seen *int, f func(e error, below bool)) bool {
+	if *seen++; err == nil || *seen > maxErrors {
 		return false
 	}
 	below := false
 	switch e := err.(type) { //nolint:errorlint // this is what walks the tree
 	case interface{ Unwrap() error }:
-		below = walk(e.Unwrap(), depth+1, leaf)
+		below = walk(e.Unwrap(), seen, f)
 	case interface{ Unwrap() []error }:
-		for _, child := range e.Unwrap()[:min(maxDepth, len(e.Unwrap()))] {
-			below = walk(child, depth+1, leaf) || below
+		for _, child := range e.Unwrap() {
+			below = walk(child, seen, f) || below
 		}
 	}
-	if !below && typed(err) {
-		leaf(err)
-		return true
-	}
-	return below
+	f(err, below)
+	return below || typed(err)
 }
 
 // typed reports whether the type of err says anything.
 func typed(err error) bool {
 	switch typeName(err) {
-	case "*errors.errorString", "*errors.joinError", "*fmt.wrapError", "*fmt.wrapErrors", "*fmt.fmtError":
+	case "*errors.errorString", "*errors.joinError", "*fmt.wrapError", "*fmt.wrapErrors", // the standard library's
+		"*errors.fundamental", "*errors.withMessage", "*errors.withStack", // of github.com/pkg/errors
+		"context.deadlineExceededError", "syscall.Errno", "*poll.DeadlineExceededError", "*net.timeoutError", "*http.timeoutError":
 		return false
 	}
 	return true
 }
 
-// typeName returns the type of err without the version of its module.
+// typeName returns the type of err for people: *net.OpError.
 func typeName(err error) string {
 	if err == nil {
 		return ""
 	}
-	if e, ok := errors.AsType[interface {
-		error
-		ErrorType() string
-	}](err); ok {
-		return e.ErrorType()
-	}
 	return reflect.TypeOf(err).String()
+}
+
+// typeID returns the type of err with the path of its package, without the major
+// version of that.
+func typeID(err error) string {
+	t, stars := reflect.TypeOf(err), ""
+	for t.Kind() == reflect.Pointer && t.Name() == "" {
+		t, stars = t.Elem(), stars+"*"
+	}
+	if t.Name() == "" {
+		return stars + t.String()
+	}
+	pkg := t.PkgPath()
+	if i := strings.LastIndex(pkg, "/v"); i > 0 && digits(pkg[i+len("/v"):]) {
+		pkg = pkg[:i]
+	}
+	return stars + pkg + "." + t.Name()
+}
+
+// outerType returns the type of the outermost error in a tree that has one to
+// speak of.
+func outerType(err error) string {
+	name := typeName(err)
+	walk(err, new(int), func(e error, _ bool) {
+		if typed(e) {
+			name = typeName(e)
+		}
+	})
+	return name
+}
+
+// hasType reports whether an error in the tree of err has the type.
+func hasType(err error, name string) bool {
+	found := false
+	walk(err, new(int), func(e error, _ bool) { found = found || typeName(e) == name })
+	return found
 }

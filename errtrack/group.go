@@ -2,11 +2,14 @@ package errtrack
 
 import (
 	"hash/maphash"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
 
-// Sample is what is kept of an event.
+// Sample is what is kept of an event. What it points to is shared: it must not be
+// changed.
 type Sample struct {
 	Time       time.Time         `json:"time"`
 	Severity   Severity          `json:"severity"`
@@ -21,6 +24,7 @@ type Sample struct {
 	Status     int               `json:"status,omitempty"`
 	RequestID  string            `json:"request_id,omitempty"`
 	TraceID    string            `json:"trace_id,omitempty"`
+	SpanID     string            `json:"span_id,omitempty"`
 	SessionURL string            `json:"session_url,omitempty"`
 	Tags       map[string]string `json:"tags,omitempty"`
 }
@@ -29,8 +33,8 @@ type Sample struct {
 type Group struct {
 	ID    string `json:"id"`
 	Title string `json:"title"`
-	// Severity is that of its latest event, or the step above while it is
-	// escalated.
+	// Severity is that of its latest event by itself, or the step above while the
+	// group is escalated.
 	Severity  Severity  `json:"severity"`
 	Escalated bool      `json:"escalated"`
 	Count     uint64    `json:"count"`
@@ -41,7 +45,8 @@ type Group struct {
 	LastMinute int `json:"last_minute"`
 	LastHour   int `json:"last_hour"`
 	// Users is how many users are affected, at most Config.MaxUsers.
-	Users   int      `json:"users"`
+	Users int `json:"users"`
+	// Samples are the latest events, the last one first.
 	Samples []Sample `json:"samples,omitempty"`
 }
 
@@ -64,20 +69,38 @@ type group struct {
 	newer, older *group
 }
 
+// count counts an event, and returns what is to be reported: the event, if it is
+// not one of too many, and what was only counted of a group that makes room.
+func (c *Collector) count(id, title, user string, s *Sample) []Report {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now() // in the lock, so that times don't go back
+	s.Time = now
+	g, reports := c.groupLocked(id, title, now)
+	due, escalated := c.countLocked(g, user, s, now)
+	c.totals[s.Severity]++
+	if due {
+		reports = append(reports, Report{Release: c.cfg.Release, Group: c.viewLocked(g, now), Sample: *s, Escalated: escalated})
+	}
+	return reports
+}
+
 // groupLocked returns the group of an id, made anew if need be, as the newest.
-func (c *Collector) groupLocked(id, title string, now time.Time) *group {
-	g := c.groups[id]
-	if g == nil {
+func (c *Collector) groupLocked(id, title string, now time.Time) (g *group, reports []Report) {
+	if g = c.groups[id]; g != nil {
+		c.unlinkLocked(g)
+	} else {
 		if len(c.groups) >= c.cfg.MaxGroups {
+			if c.oldest.unreported > 0 {
+				reports = append(reports, c.summaryLocked(c.oldest, now))
+			}
 			delete(c.groups, c.oldest.id)
 			c.unlinkLocked(c.oldest)
 			c.evicted++
 		}
-		g = &group{id: id, title: truncate(title, c.cfg.MaxMessage), first: now, since: now, users: map[uint64]struct{}{}}
+		g = &group{id: id, title: truncate(title, c.cfg.MaxMessage), first: now, since: now}
 		g.minute.step, g.hour.step = 5*time.Second, time.Minute
 		c.groups[id] = g
-	} else {
-		c.unlinkLocked(g)
 	}
 	g.older = c.newest
 	if c.newest != nil {
@@ -87,7 +110,7 @@ func (c *Collector) groupLocked(id, title string, now time.Time) *group {
 	if c.oldest == nil {
 		c.oldest = g
 	}
-	return g
+	return g, reports
 }
 
 func (c *Collector) unlinkLocked(g *group) {
@@ -106,29 +129,26 @@ func (c *Collector) unlinkLocked(g *group) {
 
 // countLocked counts an event. It reports whether the event is to be reported by
 // itself, and whether it is the one by which its group became more severe.
-func (c *Collector) countLocked(g *group, e *Event, s *Sample, now time.Time) (due, escalated bool) {
+func (c *Collector) countLocked(g *group, user string, s *Sample, now time.Time) (due, escalated bool) {
 	g.count++
 	g.last = now
 	g.minute.add(now)
 	g.hour.add(now)
-	if e.User != "" && len(g.users) < c.cfg.MaxUsers {
-		g.users[maphash.String(c.seed, e.User)] = struct{}{}
+	if user != "" && len(g.users) < c.cfg.MaxUsers {
+		if g.users == nil {
+			g.users = map[uint64]struct{}{}
+		}
+		g.users[maphash.String(c.seed, user)] = struct{}{}
 	}
-	storm := c.cfg.EscalateAt > 0 && g.minute.sum(now) >= c.cfg.EscalateAt
-	escalated = storm && !g.escalated
-	g.escalated = storm
-	if storm {
+	before := g.escalated
+	g.severity = s.Severity
+	if c.escalatedLocked(g, now) {
 		s.Severity = min(s.Severity+1, Critical)
 	}
-	g.severity = s.Severity
-	if len(g.samples) < c.cfg.MaxSamples {
-		g.samples = append(g.samples, *s)
-	} else {
-		g.samples[g.next] = *s
-	}
-	g.next = (g.next + 1) % c.cfg.MaxSamples
+	escalated = g.escalated && !before
+	c.keepLocked(g, s)
 	if len(c.couriers) == 0 {
-		return false, false
+		return false, escalated
 	}
 	if now.Sub(g.since) >= c.cfg.SummaryEvery && g.unreported == 0 {
 		g.since, g.reported = now, 0
@@ -141,40 +161,81 @@ func (c *Collector) countLocked(g *group, e *Event, s *Sample, now time.Time) (d
 	return false, false
 }
 
-// view returns the state of g, with the latest sample first.
-func (g *group) view(now time.Time) Group {
+// escalatedLocked reports whether a group is escalated. It stays so until its
+// rate is half of what it took: a rate near the threshold is one escalation, not
+// many.
+func (c *Collector) escalatedLocked(g *group, now time.Time) bool {
+	rate := g.minute.sum(now)
+	g.escalated = c.cfg.EscalateAt > 0 && (rate >= c.cfg.EscalateAt || g.escalated && 2*rate >= c.cfg.EscalateAt)
+	return g.escalated
+}
+
+func (c *Collector) keepLocked(g *group, s *Sample) {
+	if len(g.samples) < c.cfg.MaxSamples {
+		g.samples = append(g.samples, *s)
+	} else {
+		g.samples[g.next] = *s
+	}
+	g.next = (g.next + 1) % c.cfg.MaxSamples
+}
+
+// viewLocked returns the state of g, with the latest sample first.
+func (c *Collector) viewLocked(g *group, now time.Time) Group {
 	v := Group{
-		ID: g.id, Title: g.title, Severity: g.severity, Escalated: g.escalated, Count: g.count,
+		ID: g.id, Title: g.title, Severity: g.severity, Escalated: c.escalatedLocked(g, now), Count: g.count,
 		FirstSeen: g.first, LastSeen: g.last, LastMinute: g.minute.sum(now), LastHour: g.hour.sum(now), Users: len(g.users),
+		Samples: make([]Sample, 0, len(g.samples)),
+	}
+	if v.Escalated {
+		v.Severity = min(v.Severity+1, Critical)
 	}
 	for i := range g.samples {
-		at := (g.next - 1 - i + 2*len(g.samples)) % len(g.samples)
-		v.Samples = append(v.Samples, g.samples[at])
+		v.Samples = append(v.Samples, g.samples[(g.next-1-i+2*len(g.samples))%len(g.samples)])
 	}
 	return v
 }
 
+// summaryLocked reports what was only counted, and begins a new period.
+func (c *Collector) summaryLocked(g *group, now time.Time) Report {
+	v := c.viewLocked(g, now)
+	r := Report{Release: c.cfg.Release, Group: v, Sample: v.Samples[0], Unreported: g.unreported}
+	g.unreported, g.reported, g.since = 0, 0, now
+	return r
+}
+
+// rate returns how many events of a group there were in the last minute.
+func (c *Collector) rate(id string) int {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if g := c.groups[id]; g != nil {
+		return g.minute.sum(now)
+	}
+	return 0
+}
+
 // sample keeps of e what may be kept.
-func (c *Collector) sample(e *Event, severity Severity, now time.Time) Sample {
+func (c *Collector) sample(e *Event, severity Severity) Sample {
 	text := message(e)
 	if !c.cfg.InsecureMessages {
 		text = parameterize(text)
 	}
 	s := Sample{
-		Time: now, Severity: severity, Message: truncate(text, c.cfg.MaxMessage), Stack: c.app.frames(e.Stack),
+		Severity: severity, Message: truncate(text, c.cfg.MaxMessage), Stack: c.app.frames(e.Stack),
 		Provider: bound(e.Provider), Class: bound(e.Class), Model: bound(e.Model), Method: bound(e.Method), Route: bound(e.Route),
-		Status: e.Status, RequestID: bound(e.RequestID), TraceID: bound(e.TraceID), SessionURL: truncate(e.SessionURL, maxSessionURL),
+		Status: e.Status, RequestID: bound(e.RequestID), TraceID: bound(e.TraceID), SpanID: bound(e.SpanID),
+		SessionURL: truncate(e.SessionURL, maxSessionURL),
 	}
 	if e.Err != nil {
-		s.Type = outerType(e.Err)
+		s.Type = bound(outerType(e.Err))
 	}
 	if len(e.Tags) > 0 {
 		s.Tags = make(map[string]string, min(len(e.Tags), maxTags))
-		for name, value := range e.Tags {
+		for _, name := range slices.Sorted(maps.Keys(e.Tags)) {
 			if len(s.Tags) == maxTags {
 				break
 			}
-			s.Tags[bound(name)] = bound(value)
+			s.Tags[bound(name)] = bound(e.Tags[name])
 		}
 	}
 	return s
@@ -195,19 +256,6 @@ func truncate(s string, n int) string {
 		s = strings.ToValidUTF8(s[:n], "")
 	}
 	return strings.Clone(s)
-}
-
-// outerType returns the type of the first error in the tree that has one.
-func outerType(err error) string {
-	name := typeName(err)
-	visit(err, 0, func(e error) bool {
-		if typed(e) {
-			name = typeName(e)
-			return false
-		}
-		return true
-	})
-	return name
 }
 
 // window counts events in the time that its counters span, one for each step.

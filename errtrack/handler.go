@@ -1,12 +1,13 @@
 package errtrack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -21,53 +22,84 @@ import (
 //
 // A panic is answered with a bare 500 if nothing was sent yet; otherwise the
 // response is aborted, so that the client sees that it is not complete.
-// [http.ErrAbortHandler] goes on as it is. One request makes one event, the
-// first: also of those that [Collector.Track] is told with its context.
+// [http.ErrAbortHandler] goes on as it is.
+//
+// One request makes one event, the first: be it from here or from
+// [Collector.Track] with the context of the request or one made of it. What is
+// worse is not lost to what came before it: a critical event and a panic count
+// even so. A response that says nothing but that it failed is grouped by its
+// route and status.
 func (c *Collector) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s := &scope{c: c}
-		s.request(r)
+		if r.Context().Value(scopeKey{c}) != nil {
+			next.ServeHTTP(w, r) // it stands in the chain twice
+			return
+		}
+		s := newScope(c, r)
 		response.Serve(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			defer s.recover(w, r)
-			response.ServeContext(context.WithValue(r.Context(), scopeKey{}, s), w, r, next)
+			response.ServeContext(context.WithValue(r.Context(), scopeKey{c}, s), w, r, next)
 		}), s)
 	})
 }
 
-type scopeKey struct{}
+type scopeKey struct{ c *Collector }
 
-// scope is the request that an event belongs to.
+// scope is the request that an event belongs to. A nil scope is no request.
 type scope struct {
-	c       *Collector
-	claimed atomic.Bool
-	stack   []uintptr // of a panic
+	c     *Collector
+	worst atomic.Int32         // the rank of the event that counts
+	panic *response.PanicError // how the handler ended
+	stack []uintptr            // of the panic
 
-	method, requestID, traceID, session string
+	method, trace, span, session string
 }
 
-// request notes what is known of a request before it is served.
-func (s *scope) request(r *http.Request) {
-	s.method = r.Method
-	s.traceID, _, _ = traceparent.Parse(r.Header)
-	s.session = SessionURL(r.Header)
+func newScope(c *Collector, r *http.Request) *scope {
+	s := &scope{c: c, method: r.Method, session: SessionURL(r.Header)}
+	s.trace, s.span, _ = traceparent.Parse(r.Header)
+	return s
 }
 
-// claim makes e the event of the request, unless there is one, and completes it.
-func (s *scope) claim(e *Event) bool {
-	if !s.claimed.CompareAndSwap(false, true) {
-		return false
+// complete adds what is known of the request to e.
+func (s *scope) complete(e *Event) {
+	if s == nil {
+		return
 	}
-	if e.Method == "" {
-		e.Method = s.method
-	}
+	e.Method = cmp.Or(e.Method, s.method)
+	e.SessionURL = cmp.Or(e.SessionURL, s.session)
 	if e.TraceID == "" {
-		e.TraceID = s.traceID
+		e.TraceID, e.SpanID = s.trace, s.span
 	}
-	if e.SessionURL == "" {
-		e.SessionURL = s.session
-	}
-	return true
 }
+
+// claim reports whether e counts: as the first event of its request, or as one
+// that is worse than those before it.
+func (s *scope) claim(e *Event, severity Severity) bool {
+	if s == nil {
+		return true
+	}
+	rank := int32(1)
+	switch {
+	case e.Panic:
+		rank = 3
+	case severity == Critical:
+		rank = 2
+	}
+	for {
+		worst := s.worst.Load()
+		if worst >= rank {
+			return false
+		}
+		if s.worst.CompareAndSwap(worst, rank) {
+			return true
+		}
+	}
+}
+
+// errPanicked is what a client may know of a panic. The value stays here: it
+// could be an error that asks to be shown.
+var errPanicked = errors.New("errtrack: handler panicked")
 
 // recover ends a panic of the handler.
 func (s *scope) recover(w http.ResponseWriter, r *http.Request) {
@@ -78,10 +110,9 @@ func (s *scope) recover(w http.ResponseWriter, r *http.Request) {
 	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so too
 		panic(v)
 	}
-	s.stack = callers()
-	failure := &response.PanicError{Value: v}
+	s.panic, s.stack = &response.PanicError{Value: v}, callers()
 	rec := response.Of(w)
-	rec.Fail(failure)
+	rec.Fail(s.panic)
 	if rec.Started() {
 		panic(http.ErrAbortHandler)
 	}
@@ -89,43 +120,42 @@ func (s *scope) recover(w http.ResponseWriter, r *http.Request) {
 	if answer == nil {
 		answer = problem.Write
 	}
-	answer(w, r, failure)
+	answer(w, r, errPanicked)
 }
 
 // ResponseEnded implements response.Watcher.
 func (s *scope) ResponseEnded(w *response.Writer, end response.End) {
-	if end.Kind != response.Failed && end.Kind != response.Truncated {
-		return
-	}
 	r := w.Request()
+	defer s.c.survive(r.Context())
 	e := Event{Err: end.Err, Route: r.Pattern, Status: w.Status(), RequestID: w.Header().Get("X-Request-Id")}
-	if p, ok := errors.AsType[*response.PanicError](end.Err); ok {
+	status, bare := errors.AsType[response.Status](end.Err)
+	switch {
+	case s.panic != nil:
 		e.Panic, e.Stack, e.Status = true, s.stack, http.StatusInternalServerError
-		if e.Err = p.Unwrap(); e.Err == nil {
-			e.Message = panicMessage(p.Value)
+		if e.Err = s.panic.Unwrap(); e.Err == nil {
+			e.Message = panicMessage(s.panic.Value)
 		}
-	}
-	if end.Kind == response.Truncated && errors.Is(e.Err, http.ErrAbortHandler) || e.Err == nil && e.Message == "" {
-		e.Err, e.Message = nil, "response aborted"
-	}
-	if !s.claim(&e) {
+	case end.Kind != response.Failed && end.Kind != response.Truncated,
+		r.Context().Err() != nil && harmless(end.Err), // the answer to somebody who has left
+		s.worst.Load() > 0:
 		return
+	case bare:
+		e.Err, e.Message = nil, cmp.Or(http.StatusText(int(status)), "unknown status")
+		e.Fingerprint = []string{"status", strconv.Itoa(int(status)), e.Route}
+	case e.Status < 500: // began well
+		e.Fingerprint = []string{"{{ default }}", e.Route}
 	}
-	if s.c.cfg.Describe != nil {
-		s.c.cfg.Describe(context.WithValue(r.Context(), scopeKey{}, s), &e)
-	}
-	s.c.track(r.Context(), e)
+	s.complete(&e)
+	s.c.track(r.Context(), s, &e)
 }
 
+// panicMessage returns what a panic says that has no error: its text, if it is
+// one, else its type.
 func panicMessage(v any) string {
-	switch v := v.(type) {
-	case runtime.Error:
-		return v.Error()
-	case string:
-		return v
-	default:
-		return fmt.Sprintf("%T", v)
+	if text, ok := v.(string); ok && text != "" {
+		return text
 	}
+	return fmt.Sprintf("%T", v)
 }
 
 const maxSessionURL = 512

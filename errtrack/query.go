@@ -24,7 +24,7 @@ type Query struct {
 	Order       Order
 	MinSeverity Severity
 	Provider    string // of the latest event
-	Limit       int    // 0 means all
+	Limit       int    // how many; 0 means all
 }
 
 // Stats are totals since the Collector was made.
@@ -41,13 +41,14 @@ type Stats struct {
 	Failed  uint64 `json:"failed_reports"`
 }
 
-// Groups returns the groups that q chooses.
+// Groups returns the groups that q chooses. What they point to is shared: it must
+// not be changed.
 func (c *Collector) Groups(q Query) []Group {
 	now := time.Now()
 	c.mu.Lock()
 	all := make([]Group, 0, len(c.groups))
 	for g := c.newest; g != nil; g = g.older {
-		v := g.view(now)
+		v := c.viewLocked(g, now)
 		if v.Severity >= q.MinSeverity && (q.Provider == "" || len(v.Samples) > 0 && v.Samples[0].Provider == q.Provider) {
 			all = append(all, v)
 		}

@@ -54,6 +54,12 @@ type Rule struct {
 	MinStatus, MaxStatus int
 	// Is matches errors as [errors.Is] does.
 	Is error
+	// Type matches events with an error of this type, as "*net.OpError", in the
+	// tree of Err.
+	Type string
+	// PerMinute matches events of a group of which there were at least so many in
+	// the last minute, this one included.
+	PerMinute int
 	// Match decides by itself.
 	Match func(Event) bool
 }
@@ -67,20 +73,19 @@ func (c *Collector) checkRules() error {
 	return nil
 }
 
-func (r *Rule) matches(e *Event) bool {
+func (r *Rule) matches(e *Event, rate func() int) bool {
 	switch {
 	case r.Provider != "" && r.Provider != e.Provider,
 		r.Class != "" && r.Class != e.Class,
 		r.MinStatus != 0 && e.Status < r.MinStatus,
 		r.MaxStatus != 0 && e.Status > r.MaxStatus,
-		r.Is != nil && !errors.Is(e.Err, r.Is):
+		r.Is != nil && !errors.Is(e.Err, r.Is),
+		r.Type != "" && !hasType(e.Err, r.Type),
+		r.PerMinute > 0 && rate()+1 < r.PerMinute:
 		return false
 	}
-	if prefix, open := strings.CutSuffix(r.Route, "*"); open {
-		if !strings.HasPrefix(e.Route, prefix) {
-			return false
-		}
-	} else if r.Route != "" && r.Route != e.Route {
+	if prefix, open := strings.CutSuffix(r.Route, "*"); open && !strings.HasPrefix(e.Route, prefix) ||
+		!open && r.Route != "" && r.Route != e.Route {
 		return false
 	}
 	return r.Match == nil || r.Match(*e)
@@ -89,12 +94,12 @@ func (r *Rule) matches(e *Event) bool {
 // severity judges e: by hand, by the program's rules, by the standard ones. Of
 // those the first is that a provider which refuses our key or our account serves
 // nobody until somebody acts.
-func (c *Collector) severity(e *Event) Severity {
+func (c *Collector) severity(e *Event, id string) Severity {
 	if e.Severity >= Low && e.Severity <= Critical {
 		return e.Severity
 	}
 	for i := range c.cfg.Rules {
-		if c.cfg.Rules[i].matches(e) {
+		if c.cfg.Rules[i].matches(e, func() int { return c.rate(id) }) {
 			return c.cfg.Rules[i].Severity
 		}
 	}
@@ -117,6 +122,7 @@ func (c *Collector) severity(e *Event) Severity {
 // accountClass reports whether a class of a provider's errors is about the
 // account: as the packages and the providers themselves name it.
 func accountClass(class string) bool {
+	class = strings.ToLower(class)
 	for _, word := range [...]string{"auth", "permission", "quota", "billing", "spend", "credit"} {
 		if strings.Contains(class, word) {
 			return true

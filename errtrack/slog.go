@@ -1,22 +1,23 @@
 package errtrack
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
-	"slices"
 )
 
 // NewSlogHandler returns a handler that passes records on to next, and those of
-// level Error and above to t as well: with the first attribute that is an error,
-// and the message if there is none. Of the other attributes nothing is kept.
+// level Error and above to t as well: their message, with the first attribute
+// that is an error. Of the other attributes nothing is kept.
 func NewSlogHandler(t Tracker, next slog.Handler) slog.Handler {
 	return &slogHandler{Handler: next, t: t}
 }
 
 type slogHandler struct {
 	slog.Handler
-	t     Tracker
-	attrs []slog.Attr
+	t   Tracker
+	err error // the first one among the attributes of the logger
 }
 
 // Enabled implements [slog.Handler]: errors are tracked also where they aren't
@@ -28,14 +29,7 @@ func (h *slogHandler) Enabled(ctx context.Context, level slog.Level) bool {
 // Handle implements [slog.Handler].
 func (h *slogHandler) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelError {
-		e := Event{Message: r.Message, Err: firstError(h.attrs)}
-		r.Attrs(func(a slog.Attr) bool {
-			if e.Err == nil {
-				e.Err = firstError([]slog.Attr{a})
-			}
-			return e.Err == nil
-		})
-		h.t.Track(ctx, e)
+		h.t.Track(ctx, h.event(&r))
 	}
 	if !h.Handler.Enabled(ctx, r.Level) {
 		return nil
@@ -43,7 +37,25 @@ func (h *slogHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-func firstError(attrs []slog.Attr) error {
+func (h *slogHandler) event(r *slog.Record) Event {
+	err := h.err
+	r.Attrs(func(a slog.Attr) bool {
+		if err == nil {
+			err = firstError(a)
+		}
+		return err == nil
+	})
+	switch {
+	case err == nil:
+		return Event{Message: cmp.Or(r.Message, "error without a message")}
+	case r.Message == "":
+		return Event{Err: err}
+	default:
+		return Event{Err: fmt.Errorf("%s: %w", r.Message, err)}
+	}
+}
+
+func firstError(attrs ...slog.Attr) error {
 	for _, a := range attrs {
 		switch v := a.Value.Resolve(); v.Kind() {
 		case slog.KindAny:
@@ -51,7 +63,7 @@ func firstError(attrs []slog.Attr) error {
 				return err
 			}
 		case slog.KindGroup:
-			if err := firstError(v.Group()); err != nil {
+			if err := firstError(v.Group()...); err != nil {
 				return err
 			}
 		default:
@@ -62,10 +74,14 @@ func firstError(attrs []slog.Attr) error {
 
 // WithAttrs implements [slog.Handler].
 func (h *slogHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &slogHandler{h.Handler.WithAttrs(attrs), h.t, append(slices.Clip(h.attrs), attrs...)}
+	err := h.err
+	if err == nil {
+		err = firstError(attrs...)
+	}
+	return &slogHandler{h.Handler.WithAttrs(attrs), h.t, err}
 }
 
 // WithGroup implements [slog.Handler].
 func (h *slogHandler) WithGroup(name string) slog.Handler {
-	return &slogHandler{h.Handler.WithGroup(name), h.t, h.attrs}
+	return &slogHandler{h.Handler.WithGroup(name), h.t, h.err}
 }

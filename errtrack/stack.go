@@ -2,6 +2,8 @@ package errtrack
 
 import (
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 )
 
@@ -17,7 +19,28 @@ type Frame struct {
 // app knows which functions are the program's own.
 type app struct {
 	custom  func(string) bool
-	foreign []string // module paths
+	main    string   // the path of the program's module
+	modules []string // the paths of those that it requires
+}
+
+// readBuild returns what the build information says of the program: its modules
+// and its release.
+func readBuild(inApp func(string) bool) (a app, release string) {
+	a.custom = inApp
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return a, ""
+	}
+	a.main, release = info.Main.Path, info.Main.Version
+	for _, dep := range info.Deps {
+		a.modules = append(a.modules, dep.Path)
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			release = s.Value
+		}
+	}
+	return a, release
 }
 
 // inApp reports whether function is the program's own.
@@ -26,23 +49,14 @@ func (a app) inApp(function string) bool {
 		return a.custom(function)
 	}
 	pkg := packageOf(function)
-	first, _, _ := strings.Cut(pkg, "/")
-	if pkg == "main" {
-		return true
+	if pkg == "main" || within(pkg, a.main) && a.main != "" {
+		// A module may lie within the path of another one.
+		return !slices.ContainsFunc(a.modules, func(m string) bool { return len(m) > len(a.main) && within(pkg, m) })
 	}
-	if !strings.Contains(first, ".") {
+	if first, _, _ := strings.Cut(pkg, "/"); !strings.Contains(first, ".") {
 		return false // the standard library
 	}
-	const ours = "github.com/sparkhttp/spark"
-	if within(pkg, ours) && !within(pkg, ours+"/examples") && !strings.HasSuffix(pkg, "_test") {
-		return false
-	}
-	for _, module := range a.foreign {
-		if module != ours && within(pkg, module) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(a.modules, func(m string) bool { return within(pkg, m) })
 }
 
 func within(pkg, module string) bool {
@@ -65,11 +79,7 @@ func packageOf(function string) string {
 func (a app) own(stack []uintptr) []string {
 	var names []string
 	for _, f := range a.frames(stack) {
-		if !f.InApp {
-			continue
-		}
-		name := stableName(f.Function)
-		if len(names) == 0 || names[len(names)-1] != name {
+		if name := stableName(f.Function); f.InApp && !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 	}
@@ -94,66 +104,48 @@ func (a app) frames(stack []uintptr) []Frame {
 }
 
 // stableName drops what the compiler numbers: "app.(*T).Do.func1.2" and
-// "app.Do[...]" are app.(*T).Do and app.Do.
+// "app.Do[...]-range1" are app.(*T).Do and app.Do.
 func stableName(function string) string {
 	slash := strings.LastIndexByte(function, '/') + 1
-	head, name := function[:slash], function[slash:]
-	name = strings.ReplaceAll(name, "[...]", "")
+	head, name := function[:slash], strings.ReplaceAll(function[slash:], "[...]", "")
 	for {
-		dot := strings.LastIndexByte(name, '.')
-		if dot < 0 {
-			break
+		if i := strings.LastIndex(name, "-range"); i > 0 && digits(name[i+len("-range"):]) {
+			name = name[:i]
 		}
-		last := name[dot+1:]
-		if strings.TrimLeft(last, "0123456789") != "" && !numbered(last, "func") && !numbered(last, "gowrap") && !numbered(last, "deferwrap") && last != "-fm" {
-			break
+		dot := strings.LastIndexByte(name, '.')
+		if dot < 0 || !numbered(name[dot+1:]) {
+			return head + strings.TrimSuffix(name, "-fm")
 		}
 		name = name[:dot]
 	}
-	return head + strings.TrimSuffix(name, "-fm")
 }
 
-func numbered(word, prefix string) bool {
-	rest, ok := strings.CutPrefix(word, prefix)
-	return ok && rest != "" && strings.Trim(rest, "0123456789-") == ""
+// numbered reports whether a part of a name is the compiler's: "", "3", "func1".
+func numbered(part string) bool {
+	for _, prefix := range [...]string{"func", "gowrap", "deferwrap"} {
+		if rest, ok := strings.CutPrefix(part, prefix); ok {
+			return digits(rest)
+		}
+	}
+	return part == "" || digits(part)
 }
+
+func digits(s string) bool { return s != "" && all(s, digit) }
 
 // short returns a function without the path of its package.
 func short(function string) string {
 	return function[strings.LastIndexByte(function, '/')+1:]
 }
 
-// stackOf returns the stack that an error in the tree of err carries.
-func stackOf(err error) []uintptr {
-	var stack []uintptr
-	visit(err, 0, func(e error) bool {
-		if s, ok := e.(interface{ StackTrace() []uintptr }); ok { //nolint:errorlint // visit unwraps
-			stack = s.StackTrace() // the innermost one is nearest to the cause
+// stackOf returns the stack that an error in the tree of err carries. The
+// innermost one is nearest to the cause.
+func stackOf(err error) (stack []uintptr) {
+	walk(err, new(int), func(e error, _ bool) {
+		if s, ok := e.(interface{ StackTrace() []uintptr }); ok && stack == nil { //nolint:errorlint // walk unwraps
+			stack = s.StackTrace()
 		}
-		return true
 	})
 	return stack
-}
-
-// visit calls f with the errors of a tree, from outside in, until f returns false.
-func visit(err error, depth int, f func(error) bool) bool {
-	if err == nil || depth > maxDepth {
-		return true
-	}
-	if !f(err) {
-		return false
-	}
-	switch e := err.(type) { //nolint:errorlint // this is what walks the tree
-	case interface{ Unwrap() error }:
-		return visit(e.Unwrap(), depth+1, f)
-	case interface{ Unwrap() []error }:
-		for _, child := range e.Unwrap()[:min(maxDepth, len(e.Unwrap()))] {
-			if !visit(child, depth+1, f) {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // callers returns the stack of the caller's caller: called by a deferred

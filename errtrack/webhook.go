@@ -27,9 +27,12 @@ type WebhookConfig struct {
 	Secret []byte
 	// MinSeverity leaves out what is less severe. 0 means all.
 	MinSeverity Severity
-	// Client sends. Nil means [http.DefaultClient].
+	// Client sends. Redirects are not followed: a report is for who is named in
+	// URL. Nil means [http.DefaultClient].
 	Client *http.Client
 }
+
+const minSecret = 16
 
 // Webhook is a [Reporter] that posts reports to a URL.
 type Webhook struct{ cfg WebhookConfig }
@@ -40,16 +43,19 @@ func NewWebhook(cfg WebhookConfig) (*Webhook, error) {
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return nil, errors.New("errtrack: WebhookConfig.URL is no http or https URL")
 	}
-	if len(cfg.Secret) < 16 {
-		return nil, fmt.Errorf("errtrack: WebhookConfig.Secret has %d bytes, want at least 16", len(cfg.Secret))
+	if len(cfg.Secret) < minSecret {
+		return nil, fmt.Errorf("errtrack: WebhookConfig.Secret has %d bytes, want at least %d", len(cfg.Secret), minSecret)
 	}
 	if cfg.Client == nil {
 		cfg.Client = http.DefaultClient
 	}
+	client := *cfg.Client
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	cfg.Client, cfg.Secret = &client, bytes.Clone(cfg.Secret)
 	return &Webhook{cfg}, nil
 }
 
-// Report implements [Reporter]. A status of 400 to 499, except 408, 425 and 429,
+// Report implements [Reporter]. A status of 300 to 499, except 408, 425 and 429,
 // is an answer that does not change.
 func (h *Webhook) Report(ctx context.Context, r Report) error {
 	if r.Sample.Severity < h.cfg.MinSeverity {
@@ -100,7 +106,8 @@ func sign(secret []byte, now time.Time, body []byte) string {
 
 // Verify reports whether signature, the header of a [Webhook]'s request, is that
 // of body by secret and no older than maxAge; 0 means 5 minutes. It is for the
-// receiver, who must not parse the body before.
+// receiver, who must not parse the body before. A secret of less than 16 bytes,
+// which is a mistake, verifies nothing.
 func Verify(secret []byte, signature string, body []byte, maxAge time.Duration) bool {
 	if maxAge == 0 {
 		maxAge = 5 * time.Minute
@@ -114,5 +121,6 @@ func Verify(secret []byte, signature string, body []byte, maxAge time.Duration) 
 		return false
 	}
 	at := time.Unix(unix, 0)
-	return time.Since(at).Abs() <= maxAge && hmac.Equal([]byte(signature), []byte(sign(secret, at, body)))
+	return time.Since(at).Abs() <= maxAge && len(secret) >= minSecret &&
+		hmac.Equal([]byte(signature), []byte(sign(secret, at, body)))
 }
