@@ -95,8 +95,8 @@ func TestTriggerWords(t *testing.T) {
 		}
 	}
 	require.NoError(t, in.Err())
-	require.Greater(t, all, 140)
-	require.LessOrEqual(t, float64(wrong)/float64(all), 0.03)
+	require.Greater(t, all, 200)
+	require.LessOrEqual(t, float64(wrong)/float64(all), 0.02)
 }
 
 // TestTranslations checks attacks in many languages, which no corpus holds.
