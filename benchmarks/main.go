@@ -24,6 +24,7 @@ var areas = []struct {
 	{"auth", authGroups},
 	{"breaker", breakerGroups},
 	{"cache", cacheGroups},
+	{"chain", chainGroups},
 	{"headers", headersGroups},
 	{"metrics", metricsGroups},
 	{"ratelimit", ratelimitGroups},
