@@ -100,6 +100,8 @@ func (m *matcher) scan(view []byte) {
 			m.bol = true
 			m.endClause(i)
 			i++
+		case kindWord:
+			i = m.readWord(view, i)
 		case kindPunct:
 			m.punctuation(view, i)
 			i++
@@ -230,14 +232,14 @@ func (m *matcher) longest(view []byte, i, end int) (out int32, to int) {
 func (m *matcher) walk(view []byte, i int) bool {
 	cells := m.prog.words.cells
 	s, found := int32(0), false
-	for j := i; j < len(view); j++ {
+	j := i
+	for ; j < len(view); j++ {
 		t := cells[s].base + int32(view[j])
-		m.work++
-		if cells[t].check != s {
+		c := &cells[t]
+		if c.check != s {
 			break
 		}
 		s = t
-		c := &cells[s]
 		if c.part != 0 {
 			m.fill(c.part, int32(i), int32(j+1)) //nolint:gosec // views are shorter than 2 GiB
 			found = true
@@ -247,6 +249,7 @@ func (m *matcher) walk(view []byte, i int) bool {
 			found = true
 		}
 	}
+	m.work += j - i + 1
 	return found
 }
 
