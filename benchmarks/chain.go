@@ -104,9 +104,9 @@ func typicalChain() (func(int), func()) {
 			next.ServeHTTP(w, r)
 		})
 	}
-	limited := httprate.Limit(900_000_000, time.Minute, httprate.WithKeyFuncs(func(r *http.Request) (string, error) {
+	limited := httprate.LimitBy(900_000_000, time.Minute, func(r *http.Request) (string, error) {
 		return r.Header.Get("Authorization"), nil
-	}))
+	})
 	bounded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
 		trivial(w, r)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -146,7 +147,7 @@ func sparkLimiter(limit int, window time.Duration) (func(http.Handler) http.Hand
 }
 
 func httprateLimiter(limit int, window time.Duration) (func(http.Handler) http.Handler, func()) {
-	return httprate.Limit(limit, window, httprate.WithKeyFuncs(byHeaderOK)), nil
+	return httprate.LimitBy(limit, window, byHeaderOK), nil
 }
 
 func ululeLimiter(limit int, window time.Duration) (func(http.Handler) http.Handler, func()) {
@@ -163,7 +164,7 @@ func goLimiter(limit int, window time.Duration) (func(http.Handler) http.Handler
 	if err != nil {
 		panic(err)
 	}
-	return m.Handle, func() { _ = store.Close(nil) } //nolint:staticcheck // its context is not used
+	return m.Handle, func() { _ = store.Close(context.Background()) }
 }
 
 // byUser is the key of throttled.

@@ -89,7 +89,7 @@ func sanitizeClean(name, text string) harness.Group {
 		Cases: []harness.Case{
 			{Name: "strings.Map by category", New: func() (func(int), func()) {
 				return func(int) {
-					strings.Map(func(r rune) rune {
+					_ = strings.Map(func(r rune) rune {
 						if unicode.In(r, unicode.Cc, unicode.Cf) && r != '\n' && r != '\t' && r != '\r' {
 							return -1
 						}
