@@ -51,7 +51,7 @@ func (l *library) parse(rules []Rule) ([][]pattern, error) {
 
 // compile compiles the rules of the library, and more after them.
 func (l *library) compile(more [][]pattern) *program {
-	c := compiler{words: map[literal][]int32{}, typos: l.typos, guards: map[string]int32{}}
+	c := compiler{words: map[literal][]int32{}, typos: l.typos, share: map[string]int32{}}
 	for i, alternatives := range slices.Concat(l.patterns, more) {
 		for _, p := range alternatives {
 			c.add(int32(i), p) //nolint:gosec // a few hundred rules
@@ -66,7 +66,7 @@ type compiler struct {
 	words map[literal][]int32
 	typos []literal // words that are found with one letter wrong
 
-	guards map[string]int32
+	share map[string]int32 // slots that several patterns have
 }
 
 // add compiles p as an alternative of the rule with that number.
@@ -75,25 +75,44 @@ func (c *compiler) add(rule int32, p pattern) {
 	if p.guard != nil {
 		guarded = c.guard(p.guard.literals)
 	}
+	before := int32(-1)
 	for i, e := range p.elements {
-		s := slot{rule: rule, guard: -1, gap: uint8(e.gap), first: i == 0, last: i == len(p.elements)-1, bol: e.bol} //nolint:gosec // at most maxGap
-		if !s.last {
-			s.next = uint8(p.elements[i+1].gap) //nolint:gosec // at most maxGap
+		gap := uint8(e.gap) //nolint:gosec // at most maxGap
+		if i > 0 {
+			c.slots[before].next = max(c.slots[before].next, gap)
 		}
-		if s.last && p.guard != nil {
-			s.guard, s.within = guarded, uint8(p.guard.within) //nolint:gosec // at most maxGap
+		last := i == len(p.elements)-1
+		if i == 0 && !last {
+			before = c.opening(e)
+			continue
 		}
-		c.slot(s, e.literals)
+		s := slot{rule: -1, guard: -1, before: before, gap: gap, last: last, bol: e.bol}
+		if last {
+			s.rule = rule
+			if p.guard != nil {
+				s.guard, s.within = guarded, uint8(p.guard.within) //nolint:gosec // at most maxGap
+			}
+		}
+		before = c.slot(s, e.literals)
 	}
+}
+
+// opening returns the slot for the first element of a pattern; patterns that
+// begin alike share it.
+func (c *compiler) opening(e element) int32 {
+	return c.shared(fmt.Sprint(e.bol, e.literals), slot{rule: -1, guard: -1, before: -1, bol: e.bol}, e.literals)
 }
 
 // guard returns the slot for a guard; patterns with the same one share it.
 func (c *compiler) guard(lits []literal) int32 {
-	key := fmt.Sprint(lits)
-	id, ok := c.guards[key]
+	return c.shared(fmt.Sprint("guard", lits), slot{rule: -1, guard: -1, before: -1}, lits)
+}
+
+func (c *compiler) shared(key string, s slot, lits []literal) int32 {
+	id, ok := c.share[key]
 	if !ok {
-		id = c.slot(slot{rule: -1, guard: -1, first: true, last: true}, lits)
-		c.guards[key] = id
+		id = c.slot(s, lits)
+		c.share[key] = id
 	}
 	return id
 }
@@ -131,13 +150,19 @@ func (c *compiler) program() *program {
 	return p
 }
 
-// out lists how many words the literal has, how many slots it fills that go on
-// with a pattern, those, how many that begin one, and those.
+// out lists how many words the literal has; how many numbers follow for slots
+// that go on with a pattern, and for each the slot before it and the slot; how
+// many slots begin a pattern, and those.
 func (c *compiler) out(l literal) []int32 {
 	ids := c.words[l]
-	slices.Reverse(ids)
-	first := slices.DeleteFunc(slices.Clone(ids), func(id int32) bool { return !c.slots[id].first })
-	later := slices.DeleteFunc(ids, func(id int32) bool { return c.slots[id].first })
+	var first, later []int32
+	for _, id := range slices.Backward(ids) {
+		if before := c.slots[id].before; before < 0 {
+			first = append(first, id)
+		} else {
+			later = append(later, before, id)
+		}
+	}
 	out := []int32{int32(min(countWords(l.text), maxPhrase)), int32(len(later))} //nolint:gosec // small
 	out = append(out, later...)
 	out = append(out, int32(len(first))) //nolint:gosec // at most all slots

@@ -100,9 +100,12 @@ func TestMatcherAgreesWithBacktracking(t *testing.T) {
 		"t.two":   {{"a", 0}, {"a", 0}, {"b|c", 3}},
 		"t.three": {{"b|c|d", 0}, {"d|a", 1}},
 		"t.four":  {{"e", 0}, {"a", 5}, {"e", 5}, {"b", 0}},
+		"t.five":  {{"a|b", 0}, {"e", 4}}, // begins as t.one does
+		"t.six":   {{"a|b", 0}, {"a|b", 0}, {"a|b", 1}},
 	}
 	notation := map[string]string{
 		"t.one": "(a|b) {2} c {1} (a|d)", "t.two": "a a {3} (b|c)", "t.three": "(b|c|d) {1} (d|a)", "t.four": "e {5} a {5} e b",
+		"t.five": "(a|b) {4} e", "t.six": "(a|b) (a|b) {1} (a|b)",
 	}
 	var cfg detect.Config
 	for id, p := range notation {

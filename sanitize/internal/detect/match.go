@@ -15,14 +15,15 @@ type program struct {
 	clauseEnd int32
 }
 
-// slot is one element of one pattern; the elements of a pattern follow each other.
+// slot is one element of one pattern, or the first one of several patterns, or
+// what guards them.
 type slot struct {
-	rule   int32
+	rule   int32 // in the last slot of a pattern, else -1
 	guard  int32 // slot of the pattern's guard, -1 for none; set in the last slot
+	before int32 // slot of the element before it, -1 for none
 	within uint8 // how near the guard must be
 	gap    uint8 // words that may stand between the slot before and this one
-	next   uint8 // the gap of the slot after it
-	first  bool
+	next   uint8 // the largest gap of the slots after it
 	last   bool
 	bol    bool // only as the first word of a line
 }
@@ -53,7 +54,7 @@ type matcher struct {
 	prog  *program
 	slot  []filled
 	older []filled // what was in the slot when an earlier word had filled it
-	until []place  // slot -> last word that may fill it, as the slot before it was filled
+	until []place  // slot -> last place where a slot after it may be filled
 	seen  []uint32 // rule -> word number at which the scan that found it began
 	index []int32  // rule -> its place in hits, if seen
 	hits  []hit
@@ -73,7 +74,7 @@ type matcher struct {
 const maxParts = 64
 
 func newMatcher(p *program, rules int) *matcher {
-	return &matcher{prog: p, slot: make([]filled, len(p.slots)), older: make([]filled, len(p.slots)), until: make([]place, len(p.slots)+1), seen: make([]uint32, rules), index: make([]int32, rules), word: 1}
+	return &matcher{prog: p, slot: make([]filled, len(p.slots)), older: make([]filled, len(p.slots)), until: make([]place, len(p.slots)), seen: make([]uint32, rules), index: make([]int32, rules), word: 1}
 }
 
 // scan reads view once and leaves what it found in m.hits, at most one hit for
@@ -263,9 +264,9 @@ func (m *matcher) fill(out, start, end int32) {
 		last = place(m.word+uint32(outs[0])-1) << 8 //nolint:gosec // 2 to maxPhrase
 	}
 	later := outs[2 : 2+outs[1]]
-	for _, id := range later {
-		if here <= m.until[id] {
-			m.goOn(id, here, last, end)
+	for k := 0; k+1 < len(later); k += 2 {
+		if here <= m.until[later[k]] {
+			m.goOn(later[k+1], here, last, end)
 		}
 	}
 	first := outs[2+outs[1]:]
@@ -287,9 +288,9 @@ func (m *matcher) goOn(id int32, here, last place, end int32) {
 	if s.bol && !m.bol {
 		return
 	}
-	before := &m.slot[id-1]
+	before := &m.slot[s.before]
 	if before.end >= here { // a longer literal that begins here, or isn't over yet
-		before = &m.older[id-1]
+		before = &m.older[s.before]
 	}
 	if before.end < place(m.from)<<8 || here <= before.end {
 		return
@@ -310,26 +311,22 @@ func reach(end place, gap uint8) place {
 	return (end>>8+1+place(gap))<<8 | maxMark
 }
 
+// put fills a slot. The last one of a pattern completes it instead.
 func (m *matcher) put(id int32, s *slot, f filled, end int32) {
 	if s.last {
 		m.accept(s, f, end)
-		if s.rule >= 0 { // nothing follows; only a guard is looked at later
-			return
-		}
+		return
 	}
 	if m.slot[id].at != f.at {
 		m.older[id] = m.slot[id]
 	}
 	m.slot[id] = f
-	m.until[id+1] = reach(f.end, s.next)
+	m.until[id] = reach(f.end, s.next)
 }
 
 // accept records a complete pattern unless its guard stands before it. Of
 // several matches of a rule one without quotation marks counts more.
 func (m *matcher) accept(s *slot, f filled, end int32) {
-	if s.rule < 0 {
-		return
-	}
 	seen := m.seen[s.rule] == m.from
 	if seen && !m.hits[m.index[s.rule]].quoted {
 		return
