@@ -252,9 +252,6 @@ func (c *Collector) track(ctx context.Context, s *scope, e *Event) {
 	if c.cfg.Describe != nil {
 		c.cfg.Describe(ctx, e)
 	}
-	if len(e.Stack) == 0 {
-		e.Stack = stackOf(e.Err)
-	}
 	id, title := c.app.fingerprint(e)
 	severity := c.severity(e, id)
 	if !s.claim(e, severity) {

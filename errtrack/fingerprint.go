@@ -41,7 +41,11 @@ func Fingerprint(e Event) (id, title string) {
 	return a.fingerprint(&e)
 }
 
+// fingerprint also gives e the stack that its error carries.
 func (a app) fingerprint(e *Event) (id, title string) {
+	if len(e.Stack) == 0 {
+		e.Stack = stackOf(e.Err)
+	}
 	parts, title := a.parts(e)
 	if len(e.Fingerprint) > 0 {
 		var own []string

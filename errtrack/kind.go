@@ -198,7 +198,7 @@ func isPath(w string) bool {
 	if strings.HasSuffix(file, ".go") && strings.Contains(file, "/") {
 		return true
 	}
-	if len(w) > 3 && w[1] == ':' && w[2] == '\\' && lower(w[0]|0x20) {
+	if len(w) > 3 && w[1] == ':' && w[2] == '\\' && letter(w[0]) {
 		return true
 	}
 	first, rest, ok := strings.Cut(strings.TrimPrefix(w, "/"), "/")
@@ -229,11 +229,13 @@ func isHTTPDate(text string) bool {
 }
 
 // isID takes words with so many digits, or so many capitals, among the letters
-// that a program must have made them: req_011CSHoEeqs5C35K2UUqR7Fy, user1234.
+// that a program must have made them: req_011CSHoEeqs5C35K2UUqR7Fy, user1234. It
+// leaves order-12345 to be a word and a number, as order-7 is.
 func isID(w string) bool {
-	count, capitals, letters := 0, 0, 0
+	count, capitals, letters, mixed := 0, 0, 0, false
 	for i := range len(w) {
-		switch c := w[i]; {
+		c := w[i]
+		switch {
 		case digit(c):
 			count++
 		case lower(c):
@@ -245,11 +247,12 @@ func isID(w string) bool {
 		default:
 			return false
 		}
+		mixed = mixed || i > 0 && letter(c) && digit(w[i-1]) || i > 0 && digit(c) && letter(w[i-1])
 	}
-	if letters == 0 {
-		return false
+	if mixed && count >= 4 || len(w) >= 20 && mixed && count >= 2 {
+		return true
 	}
-	return count >= 4 || len(w) >= 20 && (count >= 2 || letters+count == len(w) && 3*capitals >= len(w))
+	return len(w) >= 20 && letters > 0 && letters+count == len(w) && 3*capitals >= len(w)
 }
 
 func all(w string, is func(byte) bool) bool {
@@ -261,6 +264,7 @@ func all(w string, is func(byte) bool) bool {
 	return true
 }
 
+func letter(c byte) bool   { return lower(c | 0x20) }
 func digit(c byte) bool    { return c >= '0' && c <= '9' }
 func lower(c byte) bool    { return c >= 'a' && c <= 'z' }
 func hexDigit(c byte) bool { return digit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
