@@ -126,6 +126,17 @@ func (e *Engine) adapt(cfg Config) error {
 	for i := range e.rules {
 		known[e.rules[i].Family] = true
 	}
+	if err := cfg.check(known); err != nil {
+		return err
+	}
+	for i := range e.rules {
+		e.rules[i].Weight *= cfg.factor(&e.rules[i])
+	}
+	return nil
+}
+
+// check finds names that no rule and no family has, and factors that are none.
+func (cfg *Config) check(known map[string]bool) error {
 	for _, name := range cfg.Disabled {
 		if !known[name] {
 			return fmt.Errorf("detect: Disabled names %q, which is no rule and no family", name)
@@ -139,17 +150,21 @@ func (e *Engine) adapt(cfg Config) error {
 			return fmt.Errorf("detect: Weights[%q] is %v, want 0 or more", name, w)
 		}
 	}
-	for i := range e.rules {
-		r := &e.rules[i]
-		if slices.Contains(cfg.Disabled, r.ID) || slices.Contains(cfg.Disabled, r.Family) {
-			r.Weight = 0
-		} else if w, ok := cfg.Weights[r.ID]; ok {
-			r.Weight *= w
-		} else if w, ok := cfg.Weights[r.Family]; ok {
-			r.Weight *= w
-		}
-	}
 	return nil
+}
+
+// factor is what the weight of a rule is multiplied with.
+func (cfg *Config) factor(r *Rule) float64 {
+	if slices.Contains(cfg.Disabled, r.ID) || slices.Contains(cfg.Disabled, r.Family) {
+		return 0
+	}
+	if w, ok := cfg.Weights[r.ID]; ok {
+		return w
+	}
+	if w, ok := cfg.Weights[r.Family]; ok {
+		return w
+	}
+	return 1
 }
 
 // Rules lists the rules that the engine works with, by family and id.

@@ -121,23 +121,17 @@ type prediction struct {
 	Micros  float64  `json:"us"`
 }
 
+// report scans every line, writes what it finds to out, and sums up to w.
 func report(w, out io.Writer, engine *detect.Engine, lines []line, threshold float64, show string) {
 	var families tally
-	byRule := map[string]*[2]int{}
+	rules := ruleCounts{}
 	for _, l := range lines {
 		began := time.Now()
 		score, findings := engine.Scan(l.Text)
 		p := prediction{ID: l.ID, Flagged: score >= threshold, Score: score, Micros: float64(time.Since(began).Nanoseconds()) / 1e3}
 		for _, f := range findings {
+			rules.add(f.Rule, l.Label == "benign")
 			name := f.Rule
-			if byRule[name] == nil {
-				byRule[name] = new([2]int)
-			}
-			if l.Label == "benign" {
-				byRule[name][1]++
-			} else {
-				byRule[name][0]++
-			}
 			if f.Via != "" {
 				name += "/" + f.Via
 			}
@@ -146,16 +140,22 @@ func report(w, out io.Writer, engine *detect.Engine, lines []line, threshold flo
 		families.add(l, p.Flagged)
 		_ = json.NewEncoder(out).Encode(p)
 		if show != "" && strings.Contains(l.Family, show) && p.Flagged == (l.Label == "benign") {
-			fmt.Fprintf(w, "%s %s %.2f %v %q\n", l.ID, l.Family, score, p.Rules, cut(l.Text))
-			for _, f := range findings {
-				if l.Label == "benign" {
-					fmt.Fprintf(w, "      %s %q\n", f.Rule, cut(l.Text[f.Start:f.End]))
-				}
-			}
+			explain(w, l, p, findings)
 		}
 	}
 	families.print(w)
-	printRules(w, byRule)
+	rules.print(w)
+}
+
+// explain prints a text that was judged wrong, and why.
+func explain(w io.Writer, l line, p prediction, findings []detect.Finding) {
+	fmt.Fprintf(w, "%s %s %.2f %v %q\n", l.ID, l.Family, p.Score, p.Rules, cut(l.Text))
+	if l.Label != "benign" {
+		return
+	}
+	for _, f := range findings {
+		fmt.Fprintf(w, "      %s %q\n", f.Rule, cut(l.Text[f.Start:f.End]))
+	}
 }
 
 func cut(s string) string {

@@ -68,9 +68,22 @@ func (t *tally) print(w io.Writer) {
 	fmt.Fprintf(w, "tier A: mean recall %.1f%%; false alarms %.2f%% (%d of %d)\n", 100*t.recall("A"), 100*share, found, all)
 }
 
-func printRules(w io.Writer, byRule map[string]*[2]int) {
-	for _, id := range slices.Sorted(maps.Keys(byRule)) {
-		c := byRule[id]
-		fmt.Fprintf(w, "rule %-32s attacks %5d  harmless %4d\n", id, c[0], c[1])
+// ruleCounts counts, for each rule, the attacks and the harmless texts it matched.
+type ruleCounts map[string]*[2]int
+
+func (r ruleCounts) add(id string, harmless bool) {
+	if r[id] == nil {
+		r[id] = new([2]int)
+	}
+	if harmless {
+		r[id][1]++
+	} else {
+		r[id][0]++
+	}
+}
+
+func (r ruleCounts) print(w io.Writer) {
+	for _, id := range slices.Sorted(maps.Keys(r)) {
+		fmt.Fprintf(w, "rule %-32s attacks %5d  harmless %4d\n", id, r[id][0], r[id][1])
 	}
 }
