@@ -10,7 +10,15 @@
 // more piece of evidence.
 //
 // It is detection, not prevention: a text that no rule knows and that looks
-// like harmless prose passes.
+// like harmless prose passes. README.md has the figures, rules/README.md the
+// notation of rules.
+//
+//	engine, err := detect.New(detect.Config{})
+//	…
+//	score, findings := engine.Scan(text)
+//	if score >= detect.BlockThreshold {
+//		refuse(findings[0].Family)
+//	}
 package detect
 
 import (
@@ -173,6 +181,10 @@ func (e *Engine) Rules() []Rule {
 	slices.SortFunc(rules, func(a, b Rule) int {
 		return cmp.Or(cmp.Compare(a.Family, b.Family), cmp.Compare(a.ID, b.ID))
 	})
+	for i := range rules { // the library is shared by all engines
+		r := &rules[i]
+		r.Patterns, r.Examples, r.Counterexamples = slices.Clone(r.Patterns), slices.Clone(r.Examples), slices.Clone(r.Counterexamples)
+	}
 	return rules
 }
 

@@ -1,6 +1,7 @@
 package detect_test
 
 import (
+	"regexp"
 	"slices"
 	"testing"
 
@@ -41,4 +42,41 @@ func ids(findings []detect.Finding) []string {
 		out = append(out, f.Rule)
 	}
 	return out
+}
+
+func TestRulesAreCopies(t *testing.T) {
+	e := newEngine(t, detect.Config{})
+	for _, r := range e.Rules() {
+		for i := range r.Patterns {
+			r.Patterns[i] = "changed"
+		}
+		for i := range r.Examples {
+			r.Examples[i] = "changed"
+		}
+	}
+	for _, r := range newEngine(t, detect.Config{}).Rules() {
+		require.NotContains(t, r.Patterns, "changed")
+		require.NotContains(t, r.Examples, "changed")
+	}
+}
+
+func TestBuiltInRules(t *testing.T) {
+	id := regexp.MustCompile(`^[a-z]+(\.[a-z]+(-[a-z]+)*)$`)
+	families := map[string]bool{}
+	for _, r := range newEngine(t, detect.Config{}).Rules() {
+		require.Regexp(t, id, r.ID)
+		require.NotZero(t, r.Severity, r.ID)
+		require.LessOrEqual(t, r.Weight, 6.0, r.ID)
+		families[r.Family] = true
+	}
+	require.GreaterOrEqual(t, len(families), 25)
+}
+
+func TestSeverity(t *testing.T) {
+	for s, name := range map[detect.Severity]string{detect.Low: "low", detect.Medium: "medium", detect.High: "high", detect.Critical: "critical", 9: "severity(9)"} {
+		require.Equal(t, name, s.String())
+		text, err := s.MarshalText()
+		require.NoError(t, err)
+		require.Equal(t, name, string(text))
+	}
 }
