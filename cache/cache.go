@@ -142,12 +142,17 @@ var (
 	// ErrTimeout is the error of an answer that was not produced within
 	// [Config].Timeout. It is a [context.DeadlineExceeded] and an
 	// [os.ErrDeadlineExceeded], and shows itself as a 504.
-	ErrTimeout error = &failure{"cache: fill took longer than Timeout", []error{context.DeadlineExceeded, os.ErrDeadlineExceeded},
-		problem.Document{Status: http.StatusGatewayTimeout, Detail: "The answer took too long. Try again later."}}
+	ErrTimeout error = &failure{
+		"cache: fill took longer than Timeout",
+		[]error{context.DeadlineExceeded, os.ErrDeadlineExceeded},
+		problem.Document{Status: http.StatusGatewayTimeout, Detail: "The answer took too long. Try again later."},
+	}
 	// ErrNotCached is returned where the request says only-if-cached and there
 	// is nothing. It shows itself as a 504 (RFC 9111, section 5.2.1.7).
-	ErrNotCached error = &failure{"cache: only-if-cached, and it is not", nil,
-		problem.Document{Status: http.StatusGatewayTimeout, Detail: "There is no stored answer."}}
+	ErrNotCached error = &failure{
+		"cache: only-if-cached, and it is not", nil,
+		problem.Document{Status: http.StatusGatewayTimeout, Detail: "There is no stored answer."},
+	}
 )
 
 // New checks cfg and returns a Cache.
@@ -159,8 +164,12 @@ func New(cfg Config) (*Cache, error) {
 		name  string
 		value int64
 	}{
-		{"TTL", int64(cfg.TTL)}, {"StaleIfError", int64(cfg.StaleIfError)}, {"Timeout", int64(cfg.Timeout)},
-		{"MaxAnswer", int64(cfg.MaxAnswer)}, {"MaxRequest", int64(cfg.MaxRequest)}, {"Pace", int64(cfg.Pace)},
+		{"TTL", int64(cfg.TTL)},
+		{"StaleIfError", int64(cfg.StaleIfError)},
+		{"Timeout", int64(cfg.Timeout)},
+		{"MaxAnswer", int64(cfg.MaxAnswer)},
+		{"MaxRequest", int64(cfg.MaxRequest)},
+		{"Pace", int64(cfg.Pace)},
 	} {
 		if f.value < 0 {
 			return nil, fmt.Errorf("cache: %s is %d, want more, or 0 for the default", f.name, f.value)

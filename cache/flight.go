@@ -297,7 +297,7 @@ func (f *flight) next(a *Answer) (chunk []byte, done bool, err error) {
 				f.wakeLocked() // the fill may be waiting for its slowest reader
 			}
 			f.mu.Unlock()
-			return chunk[:len(chunk):len(chunk)], false, nil
+			return slices.Clip(chunk), false, nil
 		}
 		if f.done {
 			defer f.mu.Unlock()

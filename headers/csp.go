@@ -3,6 +3,8 @@ package headers
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -53,16 +55,22 @@ type CSP struct {
 	Sandbox []string
 	// UpgradeInsecureRequests makes the page load http: resources over https.
 	UpgradeInsecureRequests bool
-	// RequireTrustedTypes guards the DOM's script sinks (Trusted Types).
+	// RequireTrustedTypes makes the DOM's script sinks refuse plain strings
+	// (https://www.w3.org/TR/trusted-types/).
 	RequireTrustedTypes bool
+	// TrustedTypes names the policies that may make what the sinks take:
+	// names, "*", "'none'" alone, "'allow-duplicates'". Empty but not nil
+	// allows none.
+	TrustedTypes []string
 	// ReportTo names the one of [Config.ReportingEndpoints] that violations
 	// are reported to. Empty means none.
 	ReportTo string
 }
 
 // ParseCSP reads a policy as it stands in a header. It refuses what [New] would
-// refuse, but for 'unsafe-inline' and 'unsafe-eval', which it takes as their
-// Insecure constants only if insecure is true.
+// refuse, and a directive that stands twice. Only if insecure is true, it takes
+// 'unsafe-inline' and 'unsafe-eval', as their Insecure constants. It doesn't
+// know report-uri, which report-to has replaced.
 func ParseCSP(policy string, insecure bool) (*CSP, error) {
 	c := new(CSP)
 	seen := map[string]bool{}
@@ -87,15 +95,27 @@ func ParseCSP(policy string, insecure bool) (*CSP, error) {
 }
 
 func (c *CSP) parse(name string, words []string, insecure bool) error {
+	value := strings.Join(words, " ")
 	switch name {
 	case "sandbox":
 		c.Sandbox = append([]string{}, words...)
+	case "trusted-types":
+		c.TrustedTypes = append([]string{}, words...)
 	case "upgrade-insecure-requests":
 		c.UpgradeInsecureRequests = true
+		if value != "" {
+			return fmt.Errorf("headers: %s has %q, want nothing", name, value)
+		}
 	case "require-trusted-types-for":
 		c.RequireTrustedTypes = true
+		if !strings.EqualFold(value, "'script'") {
+			return fmt.Errorf("headers: %s has %q, want 'script'", name, value)
+		}
 	case "report-to":
-		c.ReportTo = strings.Join(words, " ")
+		c.ReportTo = value
+		if value == "" {
+			return fmt.Errorf("headers: %s names no endpoint", name)
+		}
 	default:
 		for _, d := range c.directives() {
 			if d.name == name {
@@ -112,8 +132,8 @@ func parseSources(words []string, insecure bool) []Source {
 	sources := make([]Source, len(words))
 	for i, word := range words {
 		s := Source(word)
-		if keyword := Source(strings.ToLower(word)); strings.HasPrefix(word, "'") && !hashed(word) {
-			s = keyword
+		if strings.HasPrefix(word, "'") && !hashed(word) {
+			s = Source(strings.ToLower(word)) // keywords are told apart by no case
 		}
 		if insecure && (s == "'unsafe-inline'" || s == "'unsafe-eval'") {
 			s = insecurePrefix + s
@@ -133,12 +153,24 @@ type directive struct {
 
 func (c *CSP) directives() []directive {
 	return []directive{
-		{"default-src", &c.DefaultSrc}, {"script-src", &c.ScriptSrc}, {"script-src-elem", &c.ScriptSrcElem},
-		{"script-src-attr", &c.ScriptSrcAttr}, {"style-src", &c.StyleSrc}, {"style-src-elem", &c.StyleSrcElem},
-		{"style-src-attr", &c.StyleSrcAttr}, {"img-src", &c.ImgSrc}, {"font-src", &c.FontSrc},
-		{"media-src", &c.MediaSrc}, {"connect-src", &c.ConnectSrc}, {"manifest-src", &c.ManifestSrc},
-		{"object-src", &c.ObjectSrc}, {"frame-src", &c.FrameSrc}, {"child-src", &c.ChildSrc},
-		{"worker-src", &c.WorkerSrc}, {"base-uri", &c.BaseURI}, {"form-action", &c.FormAction},
+		{"default-src", &c.DefaultSrc},
+		{"script-src", &c.ScriptSrc},
+		{"script-src-elem", &c.ScriptSrcElem},
+		{"script-src-attr", &c.ScriptSrcAttr},
+		{"style-src", &c.StyleSrc},
+		{"style-src-elem", &c.StyleSrcElem},
+		{"style-src-attr", &c.StyleSrcAttr},
+		{"img-src", &c.ImgSrc},
+		{"font-src", &c.FontSrc},
+		{"media-src", &c.MediaSrc},
+		{"connect-src", &c.ConnectSrc},
+		{"manifest-src", &c.ManifestSrc},
+		{"object-src", &c.ObjectSrc},
+		{"frame-src", &c.FrameSrc},
+		{"child-src", &c.ChildSrc},
+		{"worker-src", &c.WorkerSrc},
+		{"base-uri", &c.BaseURI},
+		{"form-action", &c.FormAction},
 		{"frame-ancestors", &c.FrameAncestors},
 	}
 }
@@ -151,23 +183,16 @@ func (c *CSP) text() (string, error) {
 		if *d.sources == nil {
 			continue
 		}
-		words := []string{d.name}
-		for _, s := range *d.sources {
-			word, err := s.text(d.name, len(*d.sources))
-			if err != nil {
-				return "", err
-			}
-			words = append(words, word)
+		part, err := d.text()
+		if err != nil {
+			return "", err
 		}
-		if len(words) == 1 {
-			return "", fmt.Errorf("%s has no sources, want None to allow nothing", d.name)
-		}
-		parts = append(parts, strings.Join(words, " "))
+		parts = append(parts, part)
 	}
 	if c.Sandbox != nil {
 		for _, flag := range c.Sandbox {
-			if !strings.HasPrefix(flag, "allow-") || strings.Trim(flag, "abcdefghijklmnopqrstuvwxyz-") != "" {
-				return "", fmt.Errorf("sandbox has %q, want allow-…", flag)
+			if !slices.Contains(sandboxFlags, flag) {
+				return "", fmt.Errorf("sandbox has %q, which is no flag of it", flag)
 			}
 		}
 		parts = append(parts, strings.Join(append([]string{"sandbox"}, c.Sandbox...), " "))
@@ -178,6 +203,14 @@ func (c *CSP) text() (string, error) {
 	if c.RequireTrustedTypes {
 		parts = append(parts, "require-trusted-types-for 'script'")
 	}
+	if c.TrustedTypes != nil {
+		for _, policy := range c.TrustedTypes {
+			if !trustedPolicy(policy) || policy == "'none'" && len(c.TrustedTypes) > 1 {
+				return "", fmt.Errorf("trusted-types has %q, want names of policies, or 'none' alone", policy)
+			}
+		}
+		parts = append(parts, strings.Join(append([]string{"trusted-types"}, c.TrustedTypes...), " "))
+	}
 	if c.ReportTo != "" {
 		if !endpointName(c.ReportTo) {
 			return "", fmt.Errorf("report-to is %q, want a name of letters, digits and dashes", c.ReportTo)
@@ -187,19 +220,43 @@ func (c *CSP) text() (string, error) {
 	return strings.Join(parts, "; "), nil
 }
 
+func (d directive) text() (string, error) {
+	words := []string{d.name}
+	for _, s := range *d.sources {
+		word, err := s.text(d.name, len(*d.sources))
+		if err != nil {
+			return "", err
+		}
+		words = append(words, word)
+	}
+	if len(words) == 1 {
+		return "", fmt.Errorf("%s has no sources, want None to allow nothing", d.name)
+	}
+	return strings.Join(words, " "), nil
+}
+
+// sandboxFlags are those of https://html.spec.whatwg.org/#parse-a-sandboxing-directive.
+var sandboxFlags = []string{
+	"allow-downloads", "allow-forms", "allow-modals", "allow-orientation-lock", "allow-pointer-lock", "allow-popups",
+	"allow-popups-to-escape-sandbox", "allow-presentation", "allow-same-origin", "allow-scripts",
+	"allow-storage-access-by-user-activation", "allow-top-navigation", "allow-top-navigation-by-user-activation",
+	"allow-top-navigation-to-custom-protocols",
+}
+
 // text returns the source as it stands in a directive that has n of them.
 func (s Source) text(directive string, n int) (string, error) {
 	switch {
 	case s == None && n > 1:
 		return "", fmt.Errorf("%s has 'none' beside other sources", directive)
-	case s == None, s == Self, s == ReportSample, s == "'wasm-unsafe-eval'", s == "'inline-speculation-rules'":
+	case s == None, s == Self:
 		return string(s), nil
-	case s == WithNonce, s == StrictDynamic, s == InsecureUnsafeEval, s == InsecureUnsafeInline, hashed(string(s)):
+	case s == WithNonce, s == StrictDynamic, s == ReportSample, s == InsecureUnsafeEval, s == InsecureUnsafeInline,
+		s == "'wasm-unsafe-eval'", s == "'inline-speculation-rules'", hashed(string(s)):
 		if !strings.HasPrefix(directive, "script-") && !strings.HasPrefix(directive, "style-") && directive != "default-src" {
 			return "", fmt.Errorf("%s can't have %s", directive, s)
 		}
 		return strings.TrimPrefix(string(s), insecurePrefix), nil
-	case s == "'unsafe-inline'", s == "'unsafe-eval'", s == "'unsafe-hashes'":
+	case s == "'unsafe-inline'", s == "'unsafe-eval'":
 		return "", fmt.Errorf("%s has %s: say InsecureUnsafeInline or InsecureUnsafeEval if it can't be avoided", directive, s)
 	case strings.HasPrefix(string(s), "'nonce-"):
 		return "", fmt.Errorf("%s has a fixed nonce, want WithNonce: a nonce that is used twice protects nothing", directive)
@@ -211,11 +268,11 @@ func (s Source) text(directive string, n int) (string, error) {
 
 // host checks a source that is no keyword.
 func (s Source) host(directive string) (string, error) {
-	switch word := strings.ToLower(string(s)); word {
-	case "self", "none", "unsafe-inline", "unsafe-eval", "strict-dynamic", "report-sample", "wasm-unsafe-eval":
-		return "", fmt.Errorf("%s has %s without quotes, which would be the name of a host", directive, s)
-	case "":
+	switch word := strings.ToLower(string(s)); {
+	case word == "":
 		return "", fmt.Errorf("%s has an empty source", directive)
+	case slices.Contains(keywords, word), strings.HasPrefix(word, "nonce-"), hashAlgorithm(word) != "":
+		return "", fmt.Errorf("%s has %s without quotes, which would be the name of a host", directive, s)
 	}
 	if strings.Trim(string(s), "!#$%&()*+-./0123456789:=?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghijklmnopqrstuvwxyz~") != "" {
 		return "", fmt.Errorf("%s has %q, want a host, a scheme or a keyword", directive, string(s))
@@ -223,16 +280,44 @@ func (s Source) host(directive string) (string, error) {
 	return string(s), nil
 }
 
-// hashed reports whether word is a hash source.
-func hashed(word string) bool {
-	for _, algorithm := range [...]string{"'sha256-", "'sha384-", "'sha512-"} {
-		if sum, ok := strings.CutPrefix(word, algorithm); ok {
-			sum, quoted := strings.CutSuffix(sum, "'")
-			_, err := base64.StdEncoding.DecodeString(sum)
-			return quoted && sum != "" && err == nil
-		}
+// keywords are those of CSP, without their quotes.
+var keywords = []string{
+	"self", "none", "unsafe-inline", "unsafe-eval", "unsafe-hashes", "strict-dynamic", "report-sample",
+	"wasm-unsafe-eval", "inline-speculation-rules",
+}
+
+// trustedPolicy reports whether word can stand in a trusted-types directive.
+func trustedPolicy(word string) bool {
+	if strings.HasPrefix(word, "'") {
+		return word == "'none'" || word == "'allow-duplicates'"
 	}
-	return false
+	return word != "" && strings.Trim(word, "-#=_/@.%*0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == ""
+}
+
+// hashSizes are how many bytes the hashes have that scripts are named by.
+var hashSizes = map[string]int{"sha256-": sha256.Size, "sha384-": sha512.Size384, "sha512-": sha512.Size}
+
+// hashAlgorithm returns what word begins with, if it begins like a hash.
+func hashAlgorithm(word string) string {
+	const size = len("sha256-") // and of the others
+	if len(word) < size || hashSizes[strings.ToLower(word[:size])] == 0 {
+		return ""
+	}
+	return word[:size]
+}
+
+// hashed reports whether word is a hash source: one that some script can have,
+// in either alphabet of base64.
+func hashed(word string) bool {
+	word, opened := strings.CutPrefix(word, "'")
+	word, closed := strings.CutSuffix(word, "'")
+	algorithm := hashAlgorithm(word)
+	// The decoder passes over line breaks, which would end the header.
+	if !opened || !closed || algorithm == "" || strings.ContainsAny(word, "\r\n") {
+		return false
+	}
+	sum, err := base64.StdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/").Replace(word[len(algorithm):]))
+	return err == nil && len(sum) == hashSizes[strings.ToLower(algorithm)]
 }
 
 // reportingEndpoints returns the header of that name: a dictionary of strings

@@ -121,7 +121,7 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 	d := Of(err)
 	h := w.Header()
 	for _, name := range replaced {
-		if _, ok := h[name]; ok { // to look is cheaper than to delete
+		if h[name] != nil { // to look is cheaper than to delete
 			delete(h, name)
 		}
 	}

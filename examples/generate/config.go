@@ -164,8 +164,10 @@ func (c *config) check() error {
 		name  string
 		value int
 	}{
-		{"requests-per-minute", c.requestsPerMinute}, {"tokens-per-minute", c.tokensPerMinute},
-		{"concurrent-requests", c.streamsPerUser}, {"max-tokens", c.maxTokens},
+		{"requests-per-minute", c.requestsPerMinute},
+		{"tokens-per-minute", c.tokensPerMinute},
+		{"concurrent-requests", c.streamsPerUser},
+		{"max-tokens", c.maxTokens},
 	} {
 		if f.value < 1 {
 			return fmt.Errorf("-%s is %d, want at least 1", f.name, f.value)

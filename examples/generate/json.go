@@ -28,8 +28,10 @@ func readJSON(r *http.Request, v any) error {
 		return &problem.Document{Status: http.StatusBadRequest, Detail: "The body must be a JSON object."}
 	case strings.HasPrefix(err.Error(), "json: unknown field "):
 		name, _ := strconv.Unquote(strings.TrimPrefix(err.Error(), "json: unknown field "))
-		return &problem.Document{Status: http.StatusBadRequest, Detail: "The body has a field that is not known here.",
-			Members: map[string]any{"field": name[:min(len(name), 64)]}}
+		return &problem.Document{
+			Status: http.StatusBadRequest, Detail: "The body has a field that is not known here.",
+			Members: map[string]any{"field": name[:min(len(name), 64)]},
+		}
 	default:
 		return &problem.Document{Status: http.StatusBadRequest, Detail: "The body is no valid JSON."}
 	}
@@ -45,8 +47,10 @@ func article(kind string) string {
 
 // invalid says what is wrong with a field.
 func invalid(field, must string) error {
-	return &problem.Document{Status: http.StatusUnprocessableEntity, Detail: "The field " + field + " " + must + ".",
-		Members: map[string]any{"field": field}}
+	return &problem.Document{
+		Status: http.StatusUnprocessableEntity, Detail: "The field " + field + " " + must + ".",
+		Members: map[string]any{"field": field},
+	}
 }
 
 func writeJSON(w http.ResponseWriter, v any) error {

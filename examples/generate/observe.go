@@ -31,8 +31,10 @@ type observer struct {
 }
 
 func newObserver(m *metrics.Metrics, errors errtrack.Tracker, log *slog.Logger, providers []string) *observer {
-	kinds := []string{string(cache.Hit), string(cache.Miss), string(cache.Coalesced), string(cache.Stale), string(cache.Bypass),
-		string(cache.Stored), string(cache.Skipped), string(cache.Evicted), string(cache.Poisoned), string(cache.Purged), string(cache.Broken)}
+	kinds := []string{
+		string(cache.Hit), string(cache.Miss), string(cache.Coalesced), string(cache.Stale), string(cache.Bypass),
+		string(cache.Stored), string(cache.Skipped), string(cache.Evicted), string(cache.Poisoned), string(cache.Purged), string(cache.Broken),
+	}
 	provider := metrics.By("provider", providers...)
 	return &observer{
 		log: log, errors: errors,

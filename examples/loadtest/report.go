@@ -61,8 +61,10 @@ const (
 )
 
 func newReport(scenario, target string, planned time.Duration) *report {
-	return &report{Scenario: scenario, Target: target, Planned: planned.Seconds(), started: time.Now(),
-		Classes: map[string]int{}, Statuses: map[int]int{}, Missed: []string{}}
+	return &report{
+		Scenario: scenario, Target: target, Planned: planned.Seconds(), started: time.Now(),
+		Classes: map[string]int{}, Statuses: map[int]int{}, Missed: []string{},
+	}
 }
 
 func classOf(res *vegeta.Result) string {

@@ -95,14 +95,11 @@ func (c *corpus) scan(ctx context.Context, in *bufio.Reader, out *bufio.Writer) 
 	for {
 		var err error
 		line, err = readLine(in, line[:0])
-		if err != nil && !errors.Is(err, io.EOF) {
+		last := errors.Is(err, io.EOF)
+		if err != nil && !last {
 			return err
 		}
-		last := err != nil
-		if last && len(line) == 0 {
-			return out.Flush()
-		}
-		if c.plain || len(bytes.TrimSpace(line)) > 0 {
+		if c.wants(line, last) {
 			if err := enc.Encode(c.line(ctx, line)); err != nil {
 				return err
 			}
@@ -117,6 +114,15 @@ func (c *corpus) scan(ctx context.Context, in *bufio.Reader, out *bufio.Writer) 
 			return nil
 		}
 	}
+}
+
+// wants reports whether a line is to be scanned: nothing behind the last line
+// break is no line, and white space is no JSON.
+func (c *corpus) wants(line []byte, last bool) bool {
+	if c.plain {
+		return !last || len(line) > 0
+	}
+	return len(bytes.TrimSpace(line)) > 0
 }
 
 // readLine appends the next line, of any length, to buf, without its end.

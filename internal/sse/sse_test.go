@@ -18,24 +18,42 @@ func TestWatcher(t *testing.T) {
 		{name: "empty"},
 		{name: "comment only", stream: ": ping\n\n"},
 		{name: "unknown protocol", stream: "data: tick\n\ndata: tock\n\n", events: 2},
-		{name: "chat whole", terminal: true, events: 2,
-			stream: "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\"}\n\ndata: [DONE]\n\n"},
-		{name: "chat cut", truncated: true, events: 1,
-			stream: "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\"}\n\n"},
-		{name: "chat failed", failed: true, events: 2,
-			stream: "data: {\"object\":\"chat.completion.chunk\"}\n\ndata: {\"error\":{\"message\":\"x\"}}\n\n"},
-		{name: "messages whole", terminal: true, events: 2,
-			stream: "event: message_start\ndata: {\"type\":\"message_start\"}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"},
-		{name: "messages cut inside the last event", truncated: true, events: 1,
-			stream: "event: message_start\ndata: {}\n\nevent: message_stop\ndata: {}\n"},
-		{name: "messages failed", failed: true, events: 2,
-			stream: "event: message_start\ndata: {}\n\nevent: error\ndata: {\"type\":\"error\"}\n\n"},
-		{name: "responses without event lines", terminal: true, events: 2,
-			stream: "data: {\"type\": \"response.created\"}\n\ndata: {\"type\":\"response.completed\"}\n\n"},
-		{name: "carriage returns", terminal: true, events: 2,
-			stream: "event: message_start\r\ndata: {}\r\n\r\nevent: message_stop\rdata: {}\r\r"},
-		{name: "text that speaks of errors", truncated: true, events: 1,
-			stream: "event: delta\ndata: {\"text\":\"event: error [DONE]\"}\n\n"},
+		{
+			name: "chat whole", terminal: true, events: 2,
+			stream: "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\"}\n\ndata: [DONE]\n\n",
+		},
+		{
+			name: "chat cut", truncated: true, events: 1,
+			stream: "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\"}\n\n",
+		},
+		{
+			name: "chat failed", failed: true, events: 2,
+			stream: "data: {\"object\":\"chat.completion.chunk\"}\n\ndata: {\"error\":{\"message\":\"x\"}}\n\n",
+		},
+		{
+			name: "messages whole", terminal: true, events: 2,
+			stream: "event: message_start\ndata: {\"type\":\"message_start\"}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+		},
+		{
+			name: "messages cut inside the last event", truncated: true, events: 1,
+			stream: "event: message_start\ndata: {}\n\nevent: message_stop\ndata: {}\n",
+		},
+		{
+			name: "messages failed", failed: true, events: 2,
+			stream: "event: message_start\ndata: {}\n\nevent: error\ndata: {\"type\":\"error\"}\n\n",
+		},
+		{
+			name: "responses without event lines", terminal: true, events: 2,
+			stream: "data: {\"type\": \"response.created\"}\n\ndata: {\"type\":\"response.completed\"}\n\n",
+		},
+		{
+			name: "carriage returns", terminal: true, events: 2,
+			stream: "event: message_start\r\ndata: {}\r\n\r\nevent: message_stop\rdata: {}\r\r",
+		},
+		{
+			name: "text that speaks of errors", truncated: true, events: 1,
+			stream: "event: delta\ndata: {\"text\":\"event: error [DONE]\"}\n\n",
+		},
 		{name: "event without data is no event", stream: "event: error\n\n"},
 	}
 	for _, tt := range tests {

@@ -57,8 +57,10 @@ func (o *OpenAI) Generate(ctx context.Context, ask Ask, emit func(string) error)
 			return Answer{}, err
 		}
 	}
-	return Answer{done.Model, done.Choices[0].FinishReason,
-		Usage{int(done.Usage.PromptTokens), int(done.Usage.CompletionTokens)}}, nil
+	return Answer{
+		done.Model, done.Choices[0].FinishReason,
+		Usage{int(done.Usage.PromptTokens), int(done.Usage.CompletionTokens)},
+	}, nil
 }
 
 func (o *OpenAI) stream(ctx context.Context, params openai.ChatCompletionNewParams, emit func(string) error) (Answer, error) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -115,9 +116,7 @@ func (s *Server) handle(f format) http.HandlerFunc {
 }
 
 func (fault *Fault) refuse(w http.ResponseWriter, f format) {
-	for name, values := range fault.Header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), fault.Header)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(fault.Status)
 	if fault.Body == "" {
@@ -194,8 +193,10 @@ type object = map[string]any
 type anthropic struct{}
 
 func (anthropic) failure(status int) string {
-	kind := map[int]string{400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
-		413: "request_too_large", 429: "rate_limit_error", 529: "overloaded_error"}[status]
+	kind := map[int]string{
+		400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
+		413: "request_too_large", 429: "rate_limit_error", 529: "overloaded_error",
+	}[status]
 	if kind == "" {
 		kind = "api_error"
 	}
@@ -207,8 +208,10 @@ func (anthropic) message(model, text string, output int, reason any) object {
 	if text != "" {
 		content = append(content, object{"type": "text", "text": text})
 	}
-	return object{"id": "msg_stub", "type": "message", "role": "assistant", "model": model, "content": content,
-		"stop_reason": reason, "stop_sequence": nil, "usage": object{"input_tokens": 7, "output_tokens": output}}
+	return object{
+		"id": "msg_stub", "type": "message", "role": "assistant", "model": model, "content": content,
+		"stop_reason": reason, "stop_sequence": nil, "usage": object{"input_tokens": 7, "output_tokens": output},
+	}
 }
 
 func (a anthropic) whole(text, model string, tokens int) any {
@@ -251,14 +254,18 @@ func (openai) failure(status int) string {
 }
 
 func (openai) whole(text, model string, tokens int) any {
-	return object{"id": "chatcmpl-stub", "object": "chat.completion", "created": 1, "model": model,
+	return object{
+		"id": "chatcmpl-stub", "object": "chat.completion", "created": 1, "model": model,
 		"choices": []any{object{"index": 0, "message": object{"role": "assistant", "content": text}, "finish_reason": "stop"}},
-		"usage":   object{"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": 7 + tokens}}
+		"usage":   object{"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": 7 + tokens},
+	}
 }
 
 func (openai) chunk(model string, delta object, reason any) object {
-	return object{"id": "chatcmpl-stub", "object": "chat.completion.chunk", "created": 1, "model": model,
-		"choices": []any{object{"index": 0, "delta": delta, "finish_reason": reason}}}
+	return object{
+		"id": "chatcmpl-stub", "object": "chat.completion.chunk", "created": 1, "model": model,
+		"choices": []any{object{"index": 0, "delta": delta, "finish_reason": reason}},
+	}
 }
 
 func (o openai) begin(send func(string, any), model string) {
@@ -271,8 +278,10 @@ func (o openai) piece(send func(string, any), text, model string) {
 
 func (o openai) end(send func(string, any), model string, tokens int) {
 	send("", o.chunk(model, object{}, "stop"))
-	send("", object{"id": "chatcmpl-stub", "object": "chat.completion.chunk", "created": 1, "model": model, "choices": []any{},
-		"usage": object{"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": 7 + tokens}})
+	send("", object{
+		"id": "chatcmpl-stub", "object": "chat.completion.chunk", "created": 1, "model": model, "choices": []any{},
+		"usage": object{"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": 7 + tokens},
+	})
 }
 
 func (openai) failed(send func(string, any)) {
