@@ -43,9 +43,15 @@ func Logit(view []byte) float64 {
 		sum  int32
 		n    int
 		best = int32(math.MinInt32)
+		// The two words before: a word said over and over says no more than once.
+		last, beforeLast = uint32(math.MaxUint32), uint32(math.MaxUint32)
 	)
 	for r.next(&f) {
-		w := weight(f[0]) + weight(f[1]) + weight(f[2])
+		w := int32(0)
+		if f[0] != last && f[0] != beforeLast {
+			w = weight(f[0]) + weight(f[1]) + weight(f[2])
+		}
+		beforeLast, last = last, f[0]
 		sum += w - ring[n%Window]
 		ring[n%Window] = w
 		if n++; n >= Window {

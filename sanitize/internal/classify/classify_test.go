@@ -47,6 +47,14 @@ func TestWindows(t *testing.T) {
 	require.InDelta(t, classify.Logit([]byte(long)), classify.Logit([]byte(page+long)), 1e-9, "what stands before a window does not count")
 }
 
+// A word that is said over and over says no more than once, whatever its weight.
+func TestRepetition(t *testing.T) {
+	for _, word := range []string{"語", "word ", "ignore ", "system prompt ", "é", "a "} {
+		once, often := classify.Logit([]byte(word)), classify.Logit([]byte(strings.Repeat(word, 5000)))
+		require.LessOrEqual(t, often, max(once, 1), "%q", word)
+	}
+}
+
 // The streaming sum of Logit and the list of Features that the training uses are two ways through the same words.
 func TestFeaturesMatchLogit(t *testing.T) {
 	require.Empty(t, classify.Features(nil))
