@@ -92,7 +92,8 @@ func TestStorm(t *testing.T) {
 	r := &recorder{}
 	bubble(t, errtrack.Config{FirstN: 3, EscalateAt: -1}, r, func(t *testing.T, c *errtrack.Collector) {
 		defer running(t, c)()
-		for range 1000 { // 100 s, ten a second
+		time.Sleep(50 * time.Millisecond) // so that no event comes with a summary
+		for range 1000 {                  // 100 s, ten a second
 			c.Track(t.Context(), text("storm"))
 			time.Sleep(100 * time.Millisecond)
 		}

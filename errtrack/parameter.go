@@ -174,6 +174,10 @@ var separators = [...]string{"=,;()[]{}<>|&?!*+", "/", ":", "-_#@"}
 
 // writeWord writes a word, or what kind of parameter it is.
 func writeWord(out *strings.Builder, w string) {
+	if len(w) < 16 && all(w, letter) {
+		out.WriteString(w) // as most are
+		return
+	}
 	lead := len(w) - len(strings.TrimLeft(w, "([{<,;=\"'`"))
 	trail := len(strings.TrimRight(w[lead:], ".,:;)]}>!?\"'`")) + lead
 	core := w[lead:trail]
