@@ -45,8 +45,8 @@ type generateRequest struct {
 // generateResponse is the answer, and without its text the data of the last
 // event of a stream.
 type generateResponse struct {
-	ID   string `json:"id"`
-	Text string `json:"text,omitempty"`
+	ID   string  `json:"id"`
+	Text *string `json:"text,omitempty"`
 	source
 	provider.Answer
 	Cached   bool     `json:"cached"`
@@ -95,8 +95,17 @@ func (s *server) generate(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		setRetryAfter(w.Header(), err)
+		giveTime(w)
 		problem.Write(w, r, err)
 	}
+}
+
+// giveTime lets the client have another writeTimeout to accept what comes next: an
+// answer may take longer to begin, and far longer to end, than the server allows
+// for other responses.
+func giveTime(w http.ResponseWriter) {
+	// Where there is no deadline to set, there is none to extend.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout))
 }
 
 // parse reads the request, which the guard has found to be one JSON value.
@@ -339,10 +348,11 @@ func (p *reply) whole() error {
 	if err := p.read(func(piece string) error { text.WriteString(piece); return nil }); err != nil {
 		return err
 	}
-	p.response.Text = text.String()
+	p.response.Text = new(text.String())
 	if err := json.Unmarshal(p.answer.Meta(), &p.response.source); err != nil {
 		return fmt.Errorf("reading an answer's source: %w", err)
 	}
+	giveTime(p.w)
 	return writeJSON(p.w, p.response)
 }
 
@@ -377,13 +387,11 @@ func (p *reply) event(name string, data any) error {
 	if err != nil {
 		return err
 	}
-	rc := http.NewResponseController(p.w)
-	// Where there is no deadline to set, there is none to extend.
-	_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	giveTime(p.w)
 	if _, err := fmt.Fprintf(p.w, "event: %s\ndata: %s\n\n", name, b); err != nil {
 		return fmt.Errorf("writing to the client: %w", context.Canceled)
 	}
-	if err := rc.Flush(); err != nil {
+	if err := http.NewResponseController(p.w).Flush(); err != nil {
 		return fmt.Errorf("writing to the client: %w", context.Canceled)
 	}
 	return nil

@@ -82,7 +82,8 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 		Handler:           s.handler(),
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute, // of a request; there is none for the whole answer, which may stream for long
+		ReadTimeout:       time.Minute,
+		WriteTimeout:      writeTimeout, // answers extend it piece by piece: see giveTime
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),

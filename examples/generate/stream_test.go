@@ -74,6 +74,39 @@ func TestLongStream(t *testing.T) {
 	})
 }
 
+// A connection is as good as new after a stream, however long it was idle, and an
+// answer may take longer to begin than a client has to accept it.
+func TestConnectionsOutliveDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := startPiped(t, "-local-latency", "100s", "-local-gap", "40s", "-provider-timeout", "1h")
+		defer c.stop()
+		resp := c.stream(t.Context(), "one two")
+		text, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Contains(t, string(text), "event: done")
+		time.Sleep(100 * time.Second)
+		require.Equal(t, "You said: another", c.prompt("another").json["text"])
+		time.Sleep(100 * time.Second)
+		require.Equal(t, http.StatusOK, c.get("/livez").StatusCode)
+	})
+}
+
+// A client that accepts nothing is given up on, and is not the provider's fault.
+func TestClientThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := startPiped(t, "-local-gap", "1s")
+		defer c.stop()
+		resp := c.stream(t.Context(), strings.Repeat("word ", 1900))
+		time.Sleep(time.Hour)
+		require.NoError(t, resp.Body.Close())
+		synctest.Wait()
+		require.EqualValues(t, 1, c.metric("http_server_request_duration_seconds_count", `http_route="/api/spark/generate"`))
+		require.EqualValues(t, 1, c.metric("spark_breaker_outcomes_total", `verdict="ignored"`))
+		require.Less(t, c.metric("http_server_request_duration_seconds_sum"), 1800.0, "it was given up on, not waited for")
+	})
+}
+
 // SIGTERM lets a running stream end, while probes and new connections are told
 // that the server is going.
 func TestShutdownWaitsForStreams(t *testing.T) {
