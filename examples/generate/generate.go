@@ -206,6 +206,7 @@ func (s *server) fill(ctx context.Context, req generateRequest, order []string, 
 	if err := quota.Reserve(ctx, int64(input+min(req.MaxTokens, reserveCap))); err != nil {
 		return err
 	}
+	quota.Use(0) // as long as no provider has said anything, nothing is used
 	var used provider.Usage
 	defer func() { quota.Settle(ctx, int64(used.Input+used.Output)) }()
 	_, err := s.failover.Do(ctx, func(ctx context.Context, name string) error {

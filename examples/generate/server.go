@@ -200,7 +200,8 @@ func (s *server) newCache() (err error) {
 			return cache.Tenant(id.User), nil
 		},
 		TTL: s.cfg.cacheTTL, StaleIfError: s.cfg.cacheTTL,
-		Timeout: s.cfg.providerTimeout * time.Duration(1+len(s.cfg.providers)),
+		// Each attempt has its own timeout, and each provider two at most.
+		Timeout: 2*s.cfg.providerTimeout*time.Duration(len(s.cfg.providers)) + time.Minute,
 		OnEvent: s.observe.cache,
 	})
 	return err
