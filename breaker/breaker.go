@@ -196,6 +196,8 @@ func New(cfg Config) (*Breaker, error) {
 // Do calls fn unless the breaker refuses the call, which it says by an
 // [*OpenError]. Otherwise it returns the error of fn, which [Config.Classify]
 // judges. A panic goes on as it was, and counts as a failure.
+//
+//nolint:contextcheck // a tracker is a context around ctx
 func (b *Breaker) Do(ctx context.Context, fn func(context.Context) error) error {
 	if b.track {
 		t := newTracker(ctx)

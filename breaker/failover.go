@@ -96,7 +96,7 @@ func (f *Failover) Do(ctx context.Context, fn func(ctx context.Context, provider
 		if err != nil {
 			return r.result, fmt.Errorf("%w: %q", err, name)
 		}
-		if r.ask(b, name, i == len(order)-1) {
+		if r.ask(b, name, i == len(order)-1) { //nolint:contextcheck // r carries ctx
 			break
 		}
 	}

@@ -222,11 +222,11 @@ func (b *Breaker) followLocked(ctx context.Context, reason string) {
 		return
 	}
 	c := StateChange{From: b.state, To: b.next, Reason: reason}
-	switch {
-	case c.To == Closed:
+	switch c.To {
+	case Closed:
 		c.Reason = "probes succeeded"
 		b.reopened = 0
-	case c.To == Open:
+	case Open:
 		if c.From == HalfOpen {
 			b.reopened++
 			c.Reason = cmp.Or(reason, "probe failed")

@@ -105,7 +105,7 @@ func (t *Transport) begin(req *http.Request) (*exchange, error) {
 	if x.nested = x.t.watches(b); x.nested {
 		x.p.start = b.now()
 	} else {
-		p, err := b.admit(x.t)
+		p, err := b.admit(x.t) //nolint:contextcheck // a tracker is a context around that of req
 		if err != nil {
 			return nil, err
 		}

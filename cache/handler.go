@@ -245,7 +245,7 @@ func (c *Cache) copy(w http.ResponseWriter, a *Answer, events bool) error {
 			return err
 		}
 		if _, err := w.Write(chunk); err != nil {
-			return nil // the connection is broken, which ends the response by itself
+			return nil //nolint:nilerr // the connection is broken, which ends the response by itself
 		}
 	}
 }

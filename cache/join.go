@@ -174,7 +174,7 @@ func (c *Cache) leave(a *Answer) {
 	f.mu.Lock()
 	delete(f.readers, a)
 	f.wakeLocked() // the fill may be waiting for this one
-	abandoned := len(f.readers) == 0 && !f.done && !(c.cfg.FinishAbandoned && f.skip == "")
+	abandoned := len(f.readers) == 0 && !f.done && (!c.cfg.FinishAbandoned || f.skip != "")
 	f.mu.Unlock()
 	if abandoned {
 		c.unlistLocked(f) // nobody joins what is about to fail

@@ -37,7 +37,7 @@ func TestKeyStore(ctx context.Context, store auth.KeyStore, known *auth.Record) 
 	defer cancel()
 	t := &test{ctx: ctx, store: store}
 	t.has("the known record", known)
-	t.lookups(known.ID)
+	t.lookups(known.ID) //nolint:contextcheck // t carries ctx
 	return errors.Join(t.errs...)
 }
 
@@ -341,7 +341,7 @@ func (t *test) list() {
 	if len(missing) > 0 {
 		t.errorf("List: %d of %d records are missing", len(missing), len(want))
 	}
-	for range t.writer.List(t.ctx) {
+	for range t.writer.List(t.ctx) { //nolint:errcheck // what it yields does not matter
 		break // must not panic, nor hold on to anything
 	}
 	t.put(t.record())

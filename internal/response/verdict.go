@@ -58,8 +58,10 @@ var (
 
 // end decides. v is the value of a panic; running is false if the goroutine was
 // ended by runtime.Goexit.
+//
+//nolint:contextcheck // w has the request, and that its context
 func (w *Writer) end(v any, running bool) End {
-	if v != nil && v != http.ErrAbortHandler {
+	if v != nil && v != http.ErrAbortHandler { //nolint:errorlint // as net/http compares it
 		w.extra().failed = &PanicError{v}
 	}
 	if w.more != nil {
