@@ -93,7 +93,7 @@ func asked(texts []string, ask func(*http.Request)) func(int) {
 	for i, text := range texts {
 		fields[i] = "Bearer " + text
 	}
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/", nil)
 	field := []string{""}
 	r.Header["Authorization"] = field
 	return func(i int) {
@@ -107,7 +107,7 @@ func authenticate(keys int, attack, pepper bool) func() (func(int), func()) {
 		k := keysOf(keys, pepper)
 		gate := authMust(auth.New(auth.Config{Store: k.store, Peppers: authPeppers(pepper)}))
 		if attack {
-			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/", nil)
 			r.RemoteAddr = "198.51.100.7:4711"
 			r.Header.Set("X-Api-Key", "guess")
 			_, _ = gate.Authenticate(r)
@@ -162,7 +162,7 @@ func served(handler func(*auth.Authenticator) http.Handler) func() (func(int), f
 		h := handler(authMust(auth.New(auth.Config{Store: k.store})))
 		requests := make([]*http.Request, 64)
 		for i := range requests {
-			requests[i] = httptest.NewRequest(http.MethodGet, "/", nil)
+			requests[i] = httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/", nil)
 			requests[i].Header.Set("Authorization", "Bearer "+k.texts[i])
 		}
 		return harness.Serve(h, requests...), nil

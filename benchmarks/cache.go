@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -69,7 +70,7 @@ type rewound struct{ bytes.Reader }
 
 func (b *rewound) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		_, _ = b.Seek(0, io.SeekStart) // never fails
 	}
 	return n, err
@@ -83,7 +84,7 @@ func handled(build func() http.Handler) func() (func(int), func()) {
 		requests := make([]*http.Request, 1024)
 		for i := range requests {
 			body := cacheBody(i * (cacheEntries / len(requests)))
-			r := httptest.NewRequest(http.MethodPost, "/v1/messages", nil)
+			r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/v1/messages", nil)
 			r.Header.Set("Content-Type", "application/json")
 			r.ContentLength = int64(len(body))
 			r.Body = &rewound{*bytes.NewReader(body)}
@@ -143,7 +144,7 @@ func sparkCache() http.Handler {
 		_, _ = w.Write(cacheAnswer)
 	}))
 	for i := range cacheEntries {
-		r := httptest.NewRequest(http.MethodPost, "/v1/messages", bytes.NewReader(cacheBody(i)))
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/v1/messages", bytes.NewReader(cacheBody(i)))
 		r.Header.Set("Content-Type", "application/json")
 		h.ServeHTTP(httptest.NewRecorder(), r)
 	}

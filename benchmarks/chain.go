@@ -51,7 +51,7 @@ func chainOp(h http.Handler, key string) func(int) {
 	mux := http.NewServeMux()
 	mux.Handle("POST /v1/answer", h)
 	reader := strings.NewReader(body)
-	r := httptest.NewRequest(http.MethodPost, "/v1/answer", nil)
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/v1/answer", nil)
 	r.Header.Set("Authorization", "Bearer "+key)
 	r.Header.Set("Content-Type", "application/json")
 	serve := harness.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

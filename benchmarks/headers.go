@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 
@@ -57,5 +58,5 @@ func headersGroups() []harness.Group {
 var nothing = http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 
 func serveTLS(h http.Handler) func(int) {
-	return harness.Serve(h, httptest.NewRequest(http.MethodGet, "https://example.com/", nil))
+	return harness.Serve(h, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "https://example.com/", nil))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -60,7 +61,7 @@ func manyRoutes() []*http.Request {
 
 func routed(i int) *http.Request {
 	path := "/v1/route" + strconv.Itoa(i)
-	r, err := http.NewRequest(http.MethodPost, "http://localhost"+path, strings.NewReader("{}"))
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "http://localhost"+path, strings.NewReader("{}"))
 	if err != nil {
 		panic(err) // the URL is a constant
 	}

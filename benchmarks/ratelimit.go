@@ -74,7 +74,7 @@ func ratelimitGroups() []harness.Group {
 
 func limitedRequests(keys int) []*http.Request {
 	list := make([]*http.Request, keys)
-	template := httptest.NewRequest(http.MethodGet, "/v1/things", nil)
+	template := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/v1/things", nil)
 	for i := range list {
 		r := *template
 		r.RemoteAddr = fmt.Sprintf("10.%d.%d.%d:1234", i>>16&255, i>>8&255, i&255)

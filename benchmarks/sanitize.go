@@ -114,7 +114,7 @@ func sanitizeBody() harness.Group {
 	serve := func(h http.Handler) func() (func(int), func()) {
 		return func() (func(int), func()) {
 			body := new(sanitizeBodies)
-			r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
+			r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/", http.NoBody)
 			r.Header.Set("Content-Type", "application/json")
 			call := harness.Serve(h, r)
 			return func(i int) {
