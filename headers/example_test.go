@@ -28,6 +28,61 @@ func Example() {
 	// no-store
 }
 
+// Every header of a preset can be replaced, or left out by an empty value.
+func ExampleConfig() {
+	secure, err := headers.New(headers.Config{
+		Override: map[string]string{"Referrer-Policy": "same-origin", "Cache-Control": ""},
+		HSTS:     headers.HSTS{ExcludeSubDomains: true},
+	})
+	if err != nil {
+		panic(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "https://api.example.com/", nil) // over TLS
+	h := http.Header{}
+	secure.Set(h, r)
+	fmt.Printf("%q\n", h["Referrer-Policy"])
+	fmt.Printf("%q\n", h["Cache-Control"])
+	fmt.Printf("%q\n", h["Strict-Transport-Security"])
+	// Output:
+	// ["same-origin"]
+	// []
+	// ["max-age=63072000"]
+}
+
+// A stricter policy is tried out beside the one that is in force.
+func ExampleConfig_reportOnly() {
+	secure, err := headers.New(headers.Config{
+		ReportOnly:         &headers.CSP{RequireTrustedTypes: true, TrustedTypes: []string{}, ReportTo: "csp"},
+		ReportingEndpoints: map[string]string{"csp": "https://reports.example.com/csp"},
+	})
+	if err != nil {
+		panic(err)
+	}
+	h := http.Header{}
+	secure.Set(h, httptest.NewRequest(http.MethodGet, "/", nil))
+	fmt.Println(h.Get("Content-Security-Policy-Report-Only"))
+	fmt.Println(h.Get("Reporting-Endpoints"))
+	// Output:
+	// require-trusted-types-for 'script'; trusted-types; report-to csp
+	// csp="https://reports.example.com/csp"
+}
+
+// What a provider's client has copied into the response doesn't reach ours.
+func ExampleLeaking() {
+	secure, err := headers.New(headers.Config{Strip: headers.Leaking()})
+	if err != nil {
+		panic(err)
+	}
+	h := secure.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Openai-Organization", "org-7")
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	fmt.Printf("%q\n", w.Result().Header["Openai-Organization"])
+	// Output: []
+}
+
 func ExampleCSP() {
 	_, err := headers.New(headers.Config{Preset: headers.HTML, CSP: &headers.CSP{
 		DefaultSrc: []headers.Source{"self"},

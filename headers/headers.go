@@ -102,7 +102,7 @@ type Headers struct {
 	dynamic []header // CSP headers with a place for the nonce
 	hsts    []string // nil if off
 	trusted []netip.Prefix
-	strip   []string
+	strip   map[string]bool // by canonical name
 }
 
 // header is a header by its canonical name. The value is shared by all
@@ -118,7 +118,12 @@ func New(cfg Config) (*Headers, error) {
 	if cfg.Preset != API && cfg.Preset != HTML {
 		return nil, fmt.Errorf("headers: Preset is %d, want API or HTML", cfg.Preset)
 	}
-	h := &Headers{trusted: cfg.TrustedProxies}
+	h := &Headers{trusted: slices.Clone(cfg.TrustedProxies), strip: map[string]bool{}}
+	for _, p := range h.trusted {
+		if !p.IsValid() {
+			return nil, fmt.Errorf("headers: TrustedProxies has %v", p)
+		}
+	}
 	var err error
 	if h.hsts, err = cfg.HSTS.value(); err != nil {
 		return nil, err
@@ -133,7 +138,7 @@ func New(cfg Config) (*Headers, error) {
 		if !validName(name) {
 			return nil, fmt.Errorf("headers: Strip names %q, which is no header name", name)
 		}
-		h.strip = append(h.strip, http.CanonicalHeaderKey(name))
+		h.strip[http.CanonicalHeaderKey(name)] = true
 	}
 	return h, nil
 }
@@ -238,16 +243,19 @@ func (h *Headers) Handler(next http.Handler) http.Handler {
 // stripper is a Headers at the moment when a response goes out.
 type stripper Headers
 
-// BeforeHeader implements response.HeaderWatcher.
+// BeforeHeader implements response.HeaderWatcher. A response has fewer headers
+// than there are to remove.
 func (s *stripper) BeforeHeader(w *response.Writer, _ int) {
-	h := w.Header()
-	for _, name := range s.strip {
-		delete(h, name)
-	}
+	maps.DeleteFunc(w.Header(), func(name string, _ []string) bool { return s.strip[name] })
 }
 
-// ResponseEnded implements response.Watcher.
-func (*stripper) ResponseEnded(*response.Writer, response.End) {}
+// ResponseEnded implements response.Watcher. If nothing was written, the header
+// goes out only now, as net/http or a recover middleware further out has it.
+func (s *stripper) ResponseEnded(w *response.Writer, end response.End) {
+	if !w.Started() || end.Kind == response.Failed {
+		s.BeforeHeader(w, 0)
+	}
+}
 
 // secure reports whether the client of r came over TLS, as far as that is known.
 func (h *Headers) secure(r *http.Request) bool {
