@@ -69,7 +69,7 @@ func parseConfig(args []string, getenv func(string) string, output io.Writer) (c
 	var c config
 	fs := flag.NewFlagSet("generate", flag.ContinueOnError)
 	fs.SetOutput(output)
-	fs.Usage = func() { fmt.Fprint(output, usage); fs.PrintDefaults() }
+	fs.Usage = func() { _, _ = fmt.Fprint(output, usage); fs.PrintDefaults() }
 	fs.StringVar(&c.addr, "addr", "localhost:8080", "`address` to listen on")
 	fs.Var(&c.providers, "providers", "providers in the order they are tried, from claude, openai, local and spare (local without its faults); default: those with a key, else local")
 	fs.IntVar(&c.requestsPerMinute, "requests-per-minute", 60, "requests per user and minute")
@@ -180,6 +180,12 @@ func (c *config) check() error {
 		return fmt.Errorf("-local-share is %v, want 0 to 1", c.local.Share)
 	}
 	return nil
+}
+
+// answerTimeout is the time in which a request is answered or has failed: each
+// provider has two attempts at most, with a pause between them.
+func (c *config) answerTimeout() time.Duration {
+	return 2*c.providerTimeout*time.Duration(len(c.providers)) + time.Minute
 }
 
 // newProvider makes the provider of a name that check has let pass.

@@ -140,7 +140,7 @@ func (s *server) newGate() (err error) {
 			return id.Master && s.cfg.exemptMaster
 		},
 		ClientIP: client,
-		Lease:    2 * s.cfg.providerTimeout,
+		Lease:    s.cfg.answerTimeout() + time.Minute,
 		OnEvent:  s.observe.limit,
 	})
 	if err != nil {
@@ -200,8 +200,7 @@ func (s *server) newCache() (err error) {
 			return cache.Tenant(id.User), nil
 		},
 		TTL: s.cfg.cacheTTL, StaleIfError: s.cfg.cacheTTL,
-		// Each attempt has its own timeout, and each provider two at most.
-		Timeout: 2*s.cfg.providerTimeout*time.Duration(len(s.cfg.providers)) + time.Minute,
+		Timeout: s.cfg.answerTimeout(),
 		OnEvent: s.observe.cache,
 	})
 	return err
