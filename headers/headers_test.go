@@ -3,6 +3,7 @@ package headers_test
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -104,6 +105,7 @@ func TestNewRefuses(t *testing.T) {
 		{"preload without subdomains", headers.Config{HSTS: headers.HSTS{Preload: true, ExcludeSubDomains: true}}, "subdomains"},
 		{"header name", headers.Config{Override: map[string]string{"X Y": "1"}}, `"X Y", which is no header name`},
 		{"split header", headers.Config{Override: map[string]string{"X-Y": "1\r\nSet-Cookie: a"}}, "want visible ASCII"},
+		{"padded value", headers.Config{Override: map[string]string{"X-Y": "1 "}}, "want visible ASCII"},
 		{"header with a field", headers.Config{Override: map[string]string{"content-security-policy": "x"}}, "has a field of its own"},
 		{"strip", headers.Config{Strip: []string{"a:b"}}, "Strip names"},
 		{"unquoted keyword", src("self"), "self without quotes"},
@@ -251,11 +253,18 @@ func TestStripOnStreams(t *testing.T) {
 	}
 }
 
-// What one response does to its headers is not seen by the next.
+// What one response does to its headers is not seen by others at the same time.
 func TestValuesAreNotShared(t *testing.T) {
-	h := handler(t, headers.Config{}, func(w http.ResponseWriter, _ *http.Request) { w.Header().Add("Cache-Control", "private") })
-	require.Equal(t, []string{"no-store", "private"}, get(h).Header["Cache-Control"])
-	require.Equal(t, []string{"no-store", "private"}, get(h).Header["Cache-Control"])
+	n := 0
+	h := handler(t, headers.Config{}, func(w http.ResponseWriter, _ *http.Request) {
+		n++
+		w.Header().Add("Cache-Control", fmt.Sprint("max-age=", n))
+	})
+	first, second := httptest.NewRecorder(), httptest.NewRecorder()
+	h.ServeHTTP(first, httptest.NewRequest(http.MethodGet, "/", nil))
+	h.ServeHTTP(second, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, []string{"no-store", "max-age=1"}, first.Header()["Cache-Control"])
+	require.Equal(t, []string{"no-store", "max-age=2"}, second.Header()["Cache-Control"])
 }
 
 // What is stripped is also gone if the handler writes nothing, and if a
