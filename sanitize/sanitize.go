@@ -37,6 +37,40 @@
 // away from the model, ask a human before it acts, and treat a verdict as one
 // signal among others. Attacks split over several texts are not put together.
 //
+// # How much it finds
+//
+// Measured on 12,361 public texts at the default thresholds: with the rules alone,
+// with a classifier that was trained without the source that is measured, and
+// with one trained without the line. The shipped one was trained on all of them.
+// A text that is an attack in its context only is found by none of them.
+//
+//	attacks found, by family                    texts    rules  sources    lines
+//	delimiter smuggling                           142      91%      92%      99%
+//	direct hijack                                 183      37%      36%      58%
+//	encoding obfuscation                           21      81%      76%      86%
+//	exfiltration markup                            28     100%     100%     100%
+//	competition prompts                          1962      77%      76%      91%
+//	indirect document                             338      56%      62%      95%
+//	instruction override                          226      85%      84%      98%
+//	multilingual override                          18      67%      67%      72%
+//	roleplay jailbreak                            374      80%      85%      90%
+//	system prompt extraction                       74      88%      92%      95%
+//	tool abuse                                    300     100%     100%     100%
+//	unicode invisible                              16     100%     100%     100%
+//	mean of those above                                  80.2%    80.8%    90.3%
+//	adversarial suffix, in context only            38       0%       0%       0%
+//	contextual secret, in context only             21      10%      10%      10%
+//	encoding obfuscation, in context only         320      17%      16%      16%
+//	homoglyph harmful, in context only             10      10%      10%      10%
+//	indirect plain task, in context only           83       0%       0%       0%
+//	multilingual contextual, in context only       18      11%      11%      11%
+//	tool abuse plain, in context only             100       0%       0%       2%
+//	harmless texts accused, of 8,069                     0.19%    0.24%    0.12%
+//
+// Of what is found as written, 95% is found in 85 disguises. The precision of each
+// family of rules, the texts accused wrongly by kind, and how all this was measured
+// are in internal/detect/README.md; internal/eval measures a corpus of your own.
+//
 // # Rules of your own
 //
 // The patterns of a [Rule] are read from left to right; each part has to follow
