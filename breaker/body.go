@@ -60,6 +60,7 @@ type body struct {
 	waiting time.Time // when Read began to wait; zero if it does not
 	got     int64
 	stream  *sse.Watcher // nil if the body is no stream
+	json    *jsonEnd     // nil if the body is no JSON
 	token   finder
 	finish  finder
 	over    error // what Read returned last, if an error
@@ -129,13 +130,16 @@ func (b *body) whole() bool {
 	if b.stream != nil {
 		return !b.stream.Failed && (b.stream.Terminal || b.finish.found)
 	}
-	return b.length >= 0 && b.got >= b.length
+	return b.length >= 0 && b.got >= b.length || b.json != nil && b.json.over
 }
 
 func (b *body) follow(p []byte) {
 	b.got += int64(len(p))
 	b.x.t.hear()
 	if b.stream == nil {
+		if b.json != nil {
+			b.json.follow(p)
+		}
 		Progress(b.x.t)
 		return
 	}

@@ -52,6 +52,33 @@ func (f *finder) follow(p []byte) bool {
 	return hit
 }
 
+// jsonEnd finds the end of a JSON object or array in what passes. Who decodes one
+// stops there, and does not read on to see that nothing follows.
+type jsonEnd struct {
+	depth         int
+	text, escaped bool // within a string; after its backslash
+	over          bool
+}
+
+func (j *jsonEnd) follow(p []byte) {
+	for _, c := range p {
+		switch {
+		case j.escaped:
+			j.escaped = false
+		case j.text:
+			j.text, j.escaped = c != '"', c == '\\'
+		case c == '"':
+			j.text = true
+		case c == '{', c == '[':
+			j.depth++
+			j.over = false
+		case c == '}', c == ']':
+			j.depth--
+			j.over = j.depth == 0
+		}
+	}
+}
+
 // tail returns how many bytes at the end of p are the beginning of the word.
 func (f *finder) tail(p []byte) int {
 	for n := min(len(f.word)-1, len(p)); n > 0; n-- {

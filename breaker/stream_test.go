@@ -2,6 +2,7 @@ package breaker_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -169,6 +170,13 @@ func TestGivenUp(t *testing.T) {
 		<-ctx.Done()
 	}
 	readAll := func(resp *http.Response) { _, _ = io.ReadAll(resp.Body) }
+	decode := func(resp *http.Response) { _ = json.NewDecoder(resp.Body).Decode(new(any)) }
+	document := func(kind, text string) pipe {
+		return pipe{status: 200, kind: kind, length: -1, serve: func(ctx context.Context, w *io.PipeWriter) {
+			_, _ = io.WriteString(w, text)
+			<-ctx.Done() // its end is not there yet
+		}}
+	}
 	tests := []struct {
 		name   string
 		base   pipe
@@ -186,6 +194,11 @@ func TestGivenUp(t *testing.T) {
 			pipe{status: 200, length: 4, serve: func(_ context.Context, w *io.PipeWriter) { _, _ = io.WriteString(w, "text") }},
 			func(r *http.Response) { _, _ = io.ReadFull(r.Body, make([]byte, 4)) }, time.Hour, "",
 		},
+		{"decoded", document("application/json; charset=utf-8", `{"a":[{"b":"}\"]}"}]}`), decode, time.Hour, ""},
+		{"decoded problem", document("application/problem+json", `[1,{}]`), decode, time.Hour, ""},
+		{"half of JSON", document("application/json", `{"a":["}",{}]`), func(r *http.Response) { go decode(r) }, time.Second, "client_gone"},
+		{"one of several values", document("application/json", `{} {"a":`), func(r *http.Response) { _, _ = io.ReadFull(r.Body, make([]byte, 8)) }, time.Second, "client_gone"},
+		{"text that looks like JSON", document("text/plain", `{}`), decode, time.Second, "client_gone"},
 	}
 	for _, tt := range tests {
 		for _, how := range []string{"close", "cancel"} {

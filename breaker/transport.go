@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/sparkhttp/spark/internal/sse"
@@ -36,6 +37,9 @@ type TransportConfig struct {
 // Transport is an [http.RoundTripper] that asks a breaker before each request,
 // and judges the response when it ends: when its body has been read to the end or
 // is closed. It is safe for concurrent use.
+//
+// A body that is closed before its end was given up, which is ignored, unless all
+// that counts has been read: the event that ends a stream, a whole JSON value.
 //
 // A stream of server-sent events fails if it has an error event, no event at all,
 // or stops before the event that ends it (message_stop, [DONE], a finish reason).
@@ -126,10 +130,14 @@ func (t *Transport) watch(x *exchange, resp *http.Response) {
 		resp.Body = http.NoBody
 	}
 	b := &body{x: x, rc: resp.Body, length: resp.ContentLength, idle: t.cfg.IdleTimeout}
-	if resp.StatusCode < 400 && isStream(resp.Header) {
+	switch kind := mediaType(resp.Header); {
+	case resp.StatusCode >= 400:
+	case kind == "text/event-stream":
 		b.stream = new(sse.Watcher)
 		b.token.word = "delta"
 		b.finish.word, b.finish.quoted = `"finish_reason":`, true
+	case kind == "application/json", strings.HasSuffix(kind, "+json"):
+		b.json = new(jsonEnd)
 	}
 	resp.Body = b
 	if resp.StatusCode < 400 {
@@ -148,11 +156,13 @@ func (t *Transport) watch(x *exchange, resp *http.Response) {
 	b.start = bytes.NewReader(start)
 }
 
-// isStream reports whether a response is a stream of events that can be read as
-// it is.
-func isStream(h http.Header) bool {
+// mediaType returns what the body of a response is, if it can be read as it comes.
+func mediaType(h http.Header) string {
 	kind, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return err == nil && kind == "text/event-stream" && h.Get("Content-Encoding") == ""
+	if err != nil || h.Get("Content-Encoding") != "" {
+		return ""
+	}
+	return kind
 }
 
 // idleError says that a provider fell silent.
