@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"time"
@@ -24,7 +25,7 @@ func main() {
 	prompts := must(sanitize.NewGuard(sanitize.GuardConfig{Fields: []string{"/prompt"}}))
 	secure := must(headers.New(headers.Config{}))
 
-	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "hello") })
+	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "hello\n") })
 	mux := http.NewServeMux()
 	mux.Handle("POST /v1/answer", gate.Handler(limits.Handler(prompts.Handler(answer))))
 

@@ -61,13 +61,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 // greet prints what is needed to try the server out.
 func (s *server) greet(ctx context.Context, w io.Writer, addr string) error {
 	key := "$SPARK_KEY"
-	fmt.Fprintf(w, "Listening on http://%s with %s.\n", addr, s.cfg.providers.String())
+	_, _ = fmt.Fprintf(w, "Listening on http://%s with %s.\n", addr, s.cfg.providers.String())
 	if s.cfg.keysFile == "" && len(s.cfg.masterKeys) == 0 {
 		var err error
 		if key, err = s.issue(ctx); err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "API key, valid until the server stops: %s\n", key)
+		_, _ = fmt.Fprintf(w, "API key, valid until the server stops: %s\n", key)
 	}
 	_, err := fmt.Fprintf(w, "\ncurl http://%s/api/spark/generate -H \"Authorization: Bearer %s\" -H 'Content-Type: application/json' -d '{\"prompt\":\"Hello, SPARK!\"}'\n", addr, key)
 	return err

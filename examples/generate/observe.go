@@ -88,18 +88,18 @@ func (o *observer) prompt(ctx context.Context, e sanitize.TextEvent) {
 }
 
 func (o *observer) call(ctx context.Context, e breaker.Event) {
-	o.outcomes.Inc(e.Breaker, e.Outcome.Verdict.String())
-	if e.Outcome.Verdict == breaker.Failure || e.Outcome.Severity != "" {
-		event := errtrack.Event{Err: e.Err, Provider: e.Breaker, Class: e.Outcome.Reason}
-		_ = event.Severity.UnmarshalText([]byte(e.Outcome.Severity)) // "high" and "critical" are severities
+	o.outcomes.Inc(e.Breaker, e.Verdict.String())
+	if e.Verdict == breaker.Failure || e.Severity != "" {
+		event := errtrack.Event{Err: e.Err, Provider: e.Breaker, Class: e.Reason}
+		_ = event.Severity.UnmarshalText([]byte(e.Severity)) // "high" and "critical" are severities
 		o.errors.Track(ctx, event)
 	}
 	level := slog.LevelInfo
-	if e.Outcome.Severity != "" {
+	if e.Severity != "" {
 		level = slog.LevelError
 	}
-	o.log.LogAttrs(ctx, level, "provider called", slog.String("provider", e.Breaker), slog.String("verdict", e.Outcome.Verdict.String()),
-		slog.String("reason", e.Outcome.Reason), slog.Duration("took", e.Duration))
+	o.log.LogAttrs(ctx, level, "provider called", slog.String("provider", e.Breaker), slog.String("verdict", e.Verdict.String()),
+		slog.String("reason", e.Reason), slog.Duration("took", e.Duration))
 }
 
 func (o *observer) change(ctx context.Context, c breaker.StateChange) {

@@ -87,7 +87,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (options
 	fs := flag.NewFlagSet("loadtest", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() {
-		fmt.Fprintf(stderr, "usage: loadtest [flags] %s\n\n%s\nFlags:\n", strings.Join(scenarioNames(), "|"), scenarioHelp())
+		_, _ = fmt.Fprintf(stderr, "usage: loadtest [flags] %s\n\n%s\nFlags:\n", strings.Join(scenarioNames(), "|"), scenarioHelp())
 		fs.PrintDefaults()
 	}
 	fs.StringVar(&o.target, "target", "http://localhost:8080/api/spark/generate", "`URL` to load")
@@ -161,7 +161,7 @@ func attack(ctx context.Context, o options, p plan, targets vegeta.Targeter) *re
 			}
 			report.add(res)
 		case <-tick.C:
-			fmt.Fprintln(o.progress, report.progress(p))
+			_, _ = fmt.Fprintln(o.progress, report.progress(p))
 		}
 	}
 }

@@ -111,7 +111,7 @@ func (c *corpus) scan(ctx context.Context, in *bufio.Reader, out *bufio.Writer) 
 			}
 		}
 		if last {
-			return nil
+			return nil //nolint:nilerr // the input is at its end
 		}
 	}
 }

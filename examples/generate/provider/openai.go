@@ -101,7 +101,7 @@ func openaiError(ctx context.Context, err error) error {
 		return fromResponse(e.StatusCode, e.Response, e.RawJSON())
 	}
 	if e, ok := errors.AsType[*ssestream.StreamError](err); ok {
-		return &Error{Body: []byte(e.Event.Data)}
+		return &Error{Body: e.Event.Data}
 	}
 	return broken(ctx, err)
 }

@@ -129,10 +129,10 @@ func (fault *Fault) stream(w http.ResponseWriter, r *http.Request, f format, mod
 	w.Header().Set("Content-Type", "text/event-stream")
 	send := func(event string, data any) {
 		if event != "" {
-			fmt.Fprintf(w, "event: %s\n", event)
+			_, _ = fmt.Fprintf(w, "event: %s\n", event)
 		}
 		b, _ := json.Marshal(data)
-		fmt.Fprintf(w, "data: %s\n\n", b)
+		_, _ = fmt.Fprintf(w, "data: %s\n\n", b)
 		_ = http.NewResponseController(w).Flush()
 	}
 	f.begin(send, model)
