@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 
 	"github.com/sparkhttp/spark/health"
 )
@@ -42,4 +43,30 @@ func ExampleFunc() {
 	report := h.Report(context.Background())
 	fmt.Println(report.Status, report.Checks["keys"][0].Output)
 	// Output: fail file is corrupted
+}
+
+// Who is authorised sees what is wrong; before a shutdown the replica takes
+// itself out of rotation.
+func ExampleHealth() {
+	h, err := health.New(health.Config{
+		Version:    "1.4.0",
+		Checks:     []health.Check{health.Goroutines(100_000)},
+		Authorized: func(r *http.Request) bool { return r.Header.Get("Authorization") != "" },
+	})
+	if err != nil {
+		panic(err)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/health", nil)
+	w := httptest.NewRecorder()
+	h.Details().ServeHTTP(w, r)
+	fmt.Print(w.Body)
+
+	h.Drain()
+	r.Header.Set("Authorization", "Bearer key")
+	w = httptest.NewRecorder()
+	h.Details().ServeHTTP(w, r)
+	fmt.Println(w.Code, strings.Contains(w.Body.String(), `"version":"1.4.0"`), strings.Contains(w.Body.String(), "draining"))
+	// Output:
+	// {"status":"pass"}
+	// 503 true true
 }

@@ -115,6 +115,8 @@ func New(cfg Config) (*Health, error) {
 		switch {
 		case c.Name == "":
 			return nil, errors.New("health: a Check has no Name")
+		case c.Name == "uptime":
+			return nil, errors.New("health: a Check is named uptime, which the report has itself")
 		case c.Run == nil:
 			return nil, fmt.Errorf("health: Check %s has no Run", c.Name)
 		case seen[c.Name]:
@@ -151,7 +153,8 @@ func (h *Health) readBuild() {
 // nothing more, while what is running goes on. Call it before the shutdown.
 func (h *Health) Drain() { h.draining.Store(true) }
 
-// Report is the state of the service.
+// Report is the state of the service. Of what is optional in the draft it has no
+// notes, links, componentId and affectedEndpoints.
 type Report struct {
 	Status      Status                   `json:"status"`
 	Version     string                   `json:"version,omitempty"`

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -48,6 +50,7 @@ func TestNewRefuses(t *testing.T) {
 		{"timeout", health.Config{Timeout: -1}, "Timeout is -1ns"},
 		{"no name", health.Config{Checks: []health.Check{{Run: run}}}, "has no Name"},
 		{"no run", health.Config{Checks: []health.Check{{Name: "a"}}}, "Check a has no Run"},
+		{"name of the report's own", health.Config{Checks: []health.Check{{Name: "uptime", Run: run}}}, "named uptime"},
 		{"twice", health.Config{Checks: []health.Check{{Name: "a", Run: run}, {Name: "a", Run: run}}}, "two Checks are named a"},
 		{"check's timeout", health.Config{Checks: []health.Check{{Name: "a", Run: run, Timeout: -1}}}, "Timeout of Check a"},
 	}
@@ -116,7 +119,9 @@ func TestDrain(t *testing.T) {
 func TestStartup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ready atomic.Bool
+		var runs atomic.Int64
 		h := newHealth(t, health.Config{Checks: []health.Check{health.Func("store", func(context.Context) error {
+			runs.Add(1)
 			if !ready.Load() {
 				return errors.New("not yet")
 			}
@@ -129,7 +134,10 @@ func TestStartup(t *testing.T) {
 		ready.Store(false)
 		time.Sleep(2 * time.Second)
 		require.Equal(t, 503, probe(h.Ready()).Code)
+		before := runs.Load()
+		time.Sleep(2 * time.Second)
 		require.Equal(t, 200, probe(h.Startup()).Code, "it has started, whatever comes")
+		require.Equal(t, before, runs.Load(), "and nothing is asked any more")
 	})
 }
 
@@ -194,6 +202,95 @@ func TestHungCheck(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, health.Pass, h.Report(t.Context()).Status)
 	})
+}
+
+// A check has its own time, and is told when that is up.
+func TestTimeoutOfCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHealth(t, health.Config{Timeout: 2 * time.Second, Checks: []health.Check{{Name: "polite", Timeout: 5 * time.Second, Run: func(ctx context.Context) health.Result {
+			<-ctx.Done()
+			return health.Result{Status: health.Warn}
+		}}}})
+		start := time.Now()
+		h.Report(t.Context())
+		require.Equal(t, 5*time.Second, time.Since(start))
+		synctest.Wait() // a run that went on would be a goroutine too many at the end
+	})
+}
+
+// Nobody is kept waiting for a check that hangs after leaving, as net/http is
+// that serves the probe.
+func TestProbeLeavesHungCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		h := newHealth(t, health.Config{Checks: []health.Check{{Name: "deaf", Run: func(context.Context) health.Result {
+			<-release
+			return health.Result{Status: health.Pass}
+		}}}})
+		ctx, leave := context.WithTimeout(t.Context(), time.Second)
+		defer leave()
+		start := time.Now()
+		require.Equal(t, health.Fail, h.Report(ctx).Status)
+		require.Equal(t, time.Second, time.Since(start))
+		close(release)
+	})
+}
+
+func TestBrokenChecks(t *testing.T) {
+	h := newHealth(t, health.Config{Checks: []health.Check{
+		{Name: "panic", Run: func(context.Context) health.Result { panic("boom") }},
+		{Name: "goexit", Run: func(context.Context) health.Result {
+			runtime.Goexit()
+			return health.Result{Status: health.Pass}
+		}},
+	}})
+	r := h.Report(t.Context())
+	require.Equal(t, "the check panicked: boom", r.Checks["panic"][0].Output)
+	require.Equal(t, health.Fail, r.Checks["goexit"][0].Status)
+}
+
+// The report has the members of the draft by their names.
+func TestFormat(t *testing.T) {
+	check := result("store:lookups", health.Result{Status: health.Warn, Value: 12, Unit: "ms", Output: "slow"})
+	check.Type = "datastore"
+	h := newHealth(t, health.Config{
+		Checks: []health.Check{check}, Authorized: func(*http.Request) bool { return true },
+		ServiceID: "generate", Description: "answers", Version: "1.2.3",
+	})
+	var report map[string]any
+	require.NoError(t, json.Unmarshal(probe(h.Details()).Body.Bytes(), &report))
+	checks := report["checks"].(map[string]any)                    //nolint:forcetypeassert,errcheck // a test
+	lookups := checks["store:lookups"].([]any)[0].(map[string]any) //nolint:forcetypeassert,errcheck // a test
+	_, err := time.Parse(time.RFC3339, lookups["time"].(string))   //nolint:forcetypeassert,errcheck // a test
+	require.NoError(t, err)
+	delete(lookups, "time")
+	require.Equal(t, map[string]any{
+		"componentType": "datastore", "observedValue": 12.0, "observedUnit": "ms", "status": "warn", "output": "slow",
+	}, lookups)
+	require.Contains(t, checks, "uptime")
+	delete(report, "checks")
+	delete(report, "releaseId") // that of the build, if it has one
+	require.Equal(t, map[string]any{"status": "warn", "version": "1.2.3", "serviceId": "generate", "description": "answers"}, report)
+}
+
+// HEAD is answered like GET, without the body.
+func TestHead(t *testing.T) {
+	h := newHealth(t, health.Config{Checks: []health.Check{result("a", health.Result{Status: health.Fail})}})
+	mux := http.NewServeMux()
+	mux.Handle("GET /livez", h.Live())
+	mux.Handle("GET /readyz", h.Ready())
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+	for path, want := range map[string]int{"/livez": 200, "/readyz": 503} {
+		resp, err := srv.Client().Head(srv.URL + path)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, want, resp.StatusCode)
+		require.Equal(t, health.ContentType, resp.Header.Get("Content-Type"))
+		require.Empty(t, body)
+	}
 }
 
 // The probe that started a run may leave without ending it for the others.

@@ -51,9 +51,11 @@ func (p *probe) report(ctx context.Context) CheckReport {
 }
 
 func (p *probe) run(ctx context.Context, done chan struct{}) {
-	found := Result{Status: Fail, Output: "the check panicked"}
+	found := Result{Status: Fail, Output: "the check ended its goroutine"}
 	defer func() {
-		_ = recover() // a check that is broken is no reason to end the service
+		if v := recover(); v != nil { // a check that is broken is no reason to end the service
+			found.Output = fmt.Sprintf("the check panicked: %v", v)
+		}
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.last, p.done = p.verdict(found), nil
