@@ -113,14 +113,21 @@ const (
 	keyChars                         = scopeChars + 1 + modelChars + 1 + sumChars
 )
 
-// keyer makes keys. It holds the buffers for that.
+// keyer makes keys. It holds the buffers for that, and the parts of the last key
+// that the next one may share.
 type keyer struct {
-	json canonical
-	buf  []byte
-	text [keyChars]byte
+	json      canonical
+	buf       []byte
+	text      [keyChars]byte
+	lastScope Scope
+	lastModel string
 }
 
-var keyers = sync.Pool{New: func() any { return new(keyer) }}
+var keyers = sync.Pool{New: func() any {
+	k := new(keyer)
+	k.model("")
+	return k
+}}
 
 func (k *keyer) release() {
 	const large = 1 << 20
@@ -130,21 +137,27 @@ func (k *keyer) release() {
 }
 
 func (k *keyer) id(scope Scope, call Call) string {
-	k.scope(scope)
+	if scope != k.lastScope { // the zero one never comes here
+		k.scope(scope)
+	}
 	k.text[scopeChars] = '.'
-	k.model(call.Model)
+	if call.Model != k.lastModel {
+		k.model(call.Model)
+	}
 	k.text[scopeChars+1+modelChars] = '.'
 	k.sum(scope, call)
 	return string(k.text[:])
 }
 
 func (k *keyer) scope(scope Scope) {
+	k.lastScope = scope
 	k.buf = append(k.buf[:0], byte(scope.kind))
 	sum := sha256.Sum256(append(k.buf, scope.id...))
 	base64.RawURLEncoding.Encode(k.text[:], sum[:scopeBytes])
 }
 
 func (k *keyer) model(name string) {
+	k.lastModel = name
 	sum := sha256.Sum256(append(k.buf[:0], name...))
 	base64.RawURLEncoding.Encode(k.text[scopeChars+1:], sum[:modelBytes])
 }
