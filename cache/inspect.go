@@ -74,10 +74,15 @@ func (s *seen) document(text []byte) {
 		s.refuse("malformed")
 		return
 	}
-	if top, ok := v.(map[string]any); ok && (present(top["error"]) || top["type"] == "error") {
+	top, _ := v.(map[string]any)
+	if present(top["error"]) || top["type"] == "error" {
 		s.refuse("error")
 	}
 	s.walk(v)
+	// OpenAI's Responses may go on in the background after they were sent.
+	if top["object"] == "response" && present(top["status"]) && top["status"] != "completed" {
+		s.refuse("unfinished")
+	}
 }
 
 // walk looks at all members, however deep. Text is only text: what an answer
