@@ -27,7 +27,15 @@ type Answer struct {
 
 	// One that is stored:
 	entry entry
-	has   bool // there is one, stale as long as f is set
+	has   bool // there is one; as long as f is set, one that may not be used yet
+}
+
+// fallback returns what may serve if the answer can't be produced, or nil.
+func (a *Answer) fallback() *entry {
+	if !a.has || a.entry.grace <= 0 {
+		return nil
+	}
+	return &a.entry
 }
 
 // errClosed is what Next returns after Close.
@@ -137,7 +145,8 @@ func (a *Answer) TTL() time.Duration {
 }
 
 // CacheStatus returns a member for the Cache-Status header (RFC 9211), such as
-// "spark; hit; ttl=376".
+// "spark; hit; ttl=376". It never says "stored": whether an answer is kept is
+// known at its end.
 func (a *Answer) CacheStatus() string {
 	var b [64]byte
 	return string(a.appendStatus(b[:0]))
@@ -161,10 +170,14 @@ func (a *Answer) appendStatus(b []byte) []byte {
 		}
 		return append(b, "; fwd=bypass"...)
 	}
-	if a.has {
+	switch {
+	case !a.has:
+		return append(b, "; fwd=miss"...)
+	case a.entry.left(a.entry.at) > 0: // but older than the request's max-age
+		return append(b, "; fwd=request"...)
+	default:
 		return append(b, "; fwd=stale"...)
 	}
-	return append(b, "; fwd=miss"...)
 }
 
 // floorSeconds rounds down, so that what is stale by half a second is not shown

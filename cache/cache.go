@@ -242,7 +242,7 @@ func (c *Cache) do(ctx context.Context, key Key, prepare func() Fill) (*Answer, 
 	}
 	a := &Answer{c: c, ctx: ctx, key: key}
 	ask := key.ask
-	solo := ask.noStore || ask.noCache || key.sampled && !c.cfg.Sampled
+	solo := c.solo(key)
 	saved := c.saved.Load()
 	if !solo {
 		e, fresh := c.lookup(ctx, a.key, key.id)
@@ -274,6 +274,11 @@ func (c *Cache) do(ctx context.Context, key Key, prepare func() Fill) (*Answer, 
 		return nil, err
 	}
 	return a, nil
+}
+
+// solo reports whether a call gets an answer of its own.
+func (c *Cache) solo(key Key) bool {
+	return key.ask.noStore || key.ask.noCache || key.sampled && !c.cfg.Sampled
 }
 
 // Run removes what has expired, until ctx is done; then it returns nil. It does
@@ -331,5 +336,5 @@ func (c *Cache) jitter(ttl time.Duration) time.Duration {
 	if c.cfg.Jitter <= 0 {
 		return ttl
 	}
-	return ttl - time.Duration(float64(ttl)*c.cfg.Jitter*rand.Float64()) //nolint:gosec // no secret
+	return ttl - time.Duration(float64(ttl)*c.cfg.Jitter*rand.Float64()) // #nosec G404 -- no secret
 }

@@ -60,7 +60,7 @@ func encodeEntry(key string, e entry, chunks [][]byte) []byte {
 	b = append(b, key[keyChars-sumChars:]...)
 	b = append(b, 0, 0, 0, 0)
 	for _, v := range [...]int64{e.stored.UnixNano(), int64(e.ttl), int64(e.grace), e.tokens} {
-		b = binary.BigEndian.AppendUint64(b, uint64(v)) //nolint:gosec // only the bits count
+		b = binary.BigEndian.AppendUint64(b, uint64(v)) // #nosec G115 -- only the bits count
 	}
 	b = append(binary.AppendUvarint(b, uint64(len(e.meta))), e.meta...)
 	for _, c := range chunks {
@@ -78,7 +78,7 @@ func decodeEntry(key string, b []byte) (entry, error) {
 		return entry{}, errPoisoned
 	}
 	number := func(i int) int64 {
-		return int64(binary.BigEndian.Uint64(b[headerBytes+8*i:])) //nolint:gosec // only the bits count
+		return int64(binary.BigEndian.Uint64(b[headerBytes+8*i:])) // #nosec G115 -- only the bits count
 	}
 	e := entry{stored: time.Unix(0, number(0)), ttl: time.Duration(number(1)), grace: time.Duration(number(2)), tokens: number(3)}
 	meta, rest, ok := cutChunk(b[fixedBytes:])
@@ -105,9 +105,9 @@ func chunkSize(c []byte) int {
 // to: what follows is the next one.
 func cutChunk(b []byte) (chunk, rest []byte, ok bool) {
 	n, width := binary.Uvarint(b)
-	if width <= 0 || n > uint64(len(b)-width) {
+	if width <= 0 || n > uint64(len(b)-width) { // #nosec G115 -- width is at most len(b)
 		return nil, nil, false
 	}
-	end := width + int(n) //nolint:gosec // checked above
+	end := width + int(n) // #nosec G115 -- checked above
 	return b[width:end:end], b[end:], true
 }

@@ -101,7 +101,7 @@ func (c *Cache) report(ctx context.Context, e Event) {
 	switch n := c.count.of(e.Kind); {
 	case n == nil:
 	case e.Kind == Evicted:
-		n.Add(uint64(e.Count)) //nolint:gosec // not negative
+		n.Add(uint64(e.Count)) // #nosec G115 -- not negative
 	default:
 		n.Add(1)
 	}

@@ -26,18 +26,19 @@ import (
 // Accept-Encoding. It can flush, but neither hijack the connection nor set its
 // deadlines or send informational responses or trailers.
 //
-// Stored are complete answers with a status of 200, JSON and streams of
-// server-sent events with a terminal event. Not stored are those that say so
-// with Cache-Control, set a cookie, vary by what is not in the key, are larger
-// than MaxAnswer, or are of a kind that is not to be repeated: stopped at a
-// token limit or by a filter, calling tools, errors.
+// Stored are complete answers with a status of 2xx but 206; streams of
+// server-sent events only with a terminal event. Not stored are those that say
+// so with Cache-Control, set a cookie, vary by what is not in the key, are larger
+// than MaxAnswer, or are JSON of a kind that is not to be repeated: stopped at a
+// token limit or by a filter, calling tools, unfinished, errors.
 //
-// Every response has Cache-Status, those from the store have Age, and all that
-// the cache answered have Cache-Control: private.
+// Every response but a refusal for want of a scope has Cache-Status (RFC 9211),
+// those from the store have Age, and all that came by the cache have
+// Cache-Control: private.
 //
 // A JSON request is taken as a question: place the cache in front of routes
-// that answer and do nothing else. Place it behind authentication: what is in front of it is asked about every
-// request, what is behind it is not.
+// that answer and do nothing else. Place it behind authentication: what is in
+// front of it is asked about every request, what is behind it is not.
 func (c *Cache) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !cacheable(r) {
@@ -178,7 +179,7 @@ func (c *Cache) answer(w http.ResponseWriter, r *http.Request, next http.Handler
 		return live.fill
 	})
 	if err != nil {
-		c.fail(w, r, err)
+		c.fail(w, r, key, err)
 		return
 	}
 	defer a.leave()
@@ -189,7 +190,7 @@ func (c *Cache) answer(w http.ResponseWriter, r *http.Request, next http.Handler
 			c.answer(w, r, next, key, true)
 			return
 		}
-		c.fail(w, r, errPoisoned)
+		c.fail(w, r, key, errPoisoned)
 		return
 	}
 	if r.Pattern == "" {
@@ -244,7 +245,7 @@ func (c *Cache) copy(w http.ResponseWriter, a *Answer, events bool) error {
 		if err != nil {
 			return err
 		}
-		if _, err := w.Write(chunk); err != nil {
+		if _, err := w.Write(chunk); err != nil { // #nosec G705 -- the bytes of the answer, under its own Content-Type
 			return nil //nolint:nilerr // the connection is broken, which ends the response by itself
 		}
 	}
@@ -263,14 +264,18 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // fail answers a request for which no answer has begun.
-func (c *Cache) fail(w http.ResponseWriter, r *http.Request, err error) {
+func (c *Cache) fail(w http.ResponseWriter, r *http.Request, key Key, err error) {
 	repanic(err)
 	if errors.Is(r.Context().Err(), context.Canceled) {
 		abort(w, err) // nobody is there to be told, and it must not look like a success
 	}
 	status := c.cfg.Name
 	if err != ErrNotCached { //nolint:errorlint // Do returns it as it is
-		status += "; fwd=miss"
+		asked := Answer{c: c, key: key, kind: Miss}
+		if c.solo(key) {
+			asked.kind = Bypass
+		}
+		status = asked.CacheStatus()
 	}
 	w.Header().Add("Cache-Status", status)
 	c.cfg.ErrorHandler(w, r, err)

@@ -139,6 +139,9 @@ func TestWhatIsStored(t *testing.T) {
 		{"openai tools", 200, nil, `{"choices":[{"finish_reason":"tool_calls","message":{"tool_calls":[{"id":"1"}]}}]}`, false, "tool_calls"},
 		{"anthropic tools", 200, nil, `{"content":[{"type":"tool_use"}]}`, false, "tool_calls"},
 		{"responses tools", 200, nil, `{"output":[{"type":"function_call"}]}`, false, "tool_calls"},
+		{"responses whole", 200, nil, `{"object":"response","status":"completed","error":null,"output":[{"type":"message","status":"completed"}]}`, true, ""},
+		{"responses in the background", 200, nil, `{"object":"response","status":"queued","error":null,"output":[]}`, false, "unfinished"},
+		{"responses cut", 200, nil, `{"object":"response","status":"incomplete","incomplete_details":{"reason":"max_output_tokens"}}`, false, "length"},
 		{"refusal", 200, nil, `{"stop_reason":"refusal"}`, false, "refusal"},
 		{"filter", 200, nil, `{"choices":[{"finish_reason":"content_filter"}]}`, false, "refusal"},
 		{"unknown end", 200, nil, `{"stop_reason":"pause_turn"}`, false, "finish_reason"},
@@ -212,8 +215,8 @@ func TestRequestControl(t *testing.T) {
 		{name: "no-store", control: "no-store", status: "spark; fwd=request", next: "spark; hit; ttl=3360"},
 		{name: "no-cache", control: "foo, No-Cache", status: "spark; fwd=request", next: "spark; hit; ttl=3480"},
 		{name: "old enough", control: "max-age=120", status: "spark; hit; ttl=3480", next: "spark; hit; ttl=3360"},
-		{name: "too old", control: "max-age=119", status: "spark; fwd=stale", next: "spark; hit; ttl=3480"},
-		{name: "max-age without sense", control: "max-age=", status: "spark; fwd=stale", next: "spark; hit; ttl=3480"},
+		{name: "too old", control: "max-age=119", status: "spark; fwd=request", next: "spark; hit; ttl=3480"},
+		{name: "max-age without sense", control: "max-age=", status: "spark; fwd=request", next: "spark; hit; ttl=3480"},
 		{name: "max-age for ever", control: "max-age=99999999999999999999", status: "spark; hit; ttl=3480", next: "spark; hit; ttl=3360"},
 		{name: "only if cached", control: "only-if-cached", status: "spark; hit; ttl=3480", next: "spark; hit; ttl=3360"},
 		{name: "only if cached, but it is not", control: "only-if-cached", body: `{"other":1}`, code: 504, status: "spark", next: "spark; fwd=miss"},
@@ -348,6 +351,55 @@ func TestHandlerStaleIfError(t *testing.T) {
 				require.EqualValues(t, 1, c.Stats().Stale)
 				time.Sleep(time.Minute)
 				require.Equal(t, b.status, do(h, post("a", `{}`)).Code, "the grace is over")
+			})
+		})
+	}
+}
+
+// Without a grace an answer that the request finds too old does not serve, also
+// if there will be no other; with one it does.
+func TestMaxAgeAndNoGrace(t *testing.T) {
+	for _, grace := range []time.Duration{0, time.Minute} {
+		t.Run(grace.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &backend{body: `{"n":1}`}
+				h := build(t, cache.Config{Jitter: -1, StaleIfError: grace}).Handler(b)
+				do(h, post("a", `{}`))
+				time.Sleep(2 * time.Minute)
+				b.status = 503
+				r := post("a", `{}`)
+				r.Header.Set("Cache-Control", "max-age=60")
+				w := do(h, r)
+				if grace == 0 {
+					require.Equal(t, 503, w.Code)
+					require.Equal(t, "spark; fwd=request", w.Header().Get("Cache-Status"))
+					return
+				}
+				require.Equal(t, 200, w.Code)
+				require.Equal(t, "spark; hit; ttl=3480; detail=stale-if-error", w.Header().Get("Cache-Status"))
+			})
+		})
+	}
+}
+
+// How a request was forwarded is said also if nothing came of it.
+func TestStatusOfAFailure(t *testing.T) {
+	tests := []struct{ name, control, body, status string }{
+		{"miss", "", `{}`, "spark; fwd=miss"},
+		{"request", "no-cache", `{}`, "spark; fwd=request"},
+		{"bypass", "", `{"temperature":1}`, "spark; fwd=bypass"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := build(t, cache.Config{Timeout: time.Second}).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					<-r.Context().Done()
+				}))
+				r := post("a", tt.body)
+				r.Header.Set("Cache-Control", tt.control)
+				w := do(h, r)
+				require.Equal(t, 504, w.Code)
+				require.Equal(t, tt.status, w.Header().Get("Cache-Status"))
 			})
 		})
 	}

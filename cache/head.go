@@ -63,7 +63,7 @@ type head struct {
 
 // encode returns the head as meta of an answer: each part with its length.
 func (h *headerRules) encode(status int, pattern string, header http.Header) []byte {
-	b := binary.AppendUvarint(make([]byte, 0, 128), uint64(status)) //nolint:gosec // three digits
+	b := binary.AppendUvarint(make([]byte, 0, 128), uint64(status)) // #nosec G115 -- three digits
 	part := func(s string) {
 		b = append(binary.AppendUvarint(b, uint64(len(s))), s...)
 	}

@@ -78,8 +78,8 @@ func (f *flight) board(a *Answer, kind Kind) {
 // can begin a flight any more.
 func (c *Cache) lead(a *Answer, solo bool, again func() bool, prepare func() Fill) {
 	f := &flight{c: c, key: a.key, ttl: c.cfg.TTL, grace: c.cfg.StaleIfError, alone: solo, readers: make(map[*Answer]struct{}, 1)}
-	if a.has {
-		stale := a.entry // a copy: that of the reader is read to its end
+	if e := a.fallback(); e != nil {
+		stale := *e // a copy: that of the reader is read to its end
 		f.stale = &stale
 	}
 	switch ask := a.key.ask; {
@@ -144,8 +144,8 @@ func (c *Cache) settle(a *Answer) error {
 func (c *Cache) failed(a *Answer, err error) error {
 	f := a.f
 	stale := f.stale
-	if a.has {
-		stale = &a.entry
+	if e := a.fallback(); e != nil {
+		stale = e
 	}
 	status := problem.Of(err).Status
 	own := a.ctx.Err() != nil || status >= 400 && status < 500

@@ -170,7 +170,7 @@ func (m *Memory) bookLocked(item *ttlcache.Item[string, []byte], sign int64) {
 // and walks through them for that.
 func (m *Memory) lenLocked() int {
 	n := m.items.Metrics()
-	return int(n.Insertions - n.Evictions) //nolint:gosec // no more than MaxEntries
+	return int(n.Insertions - n.Evictions) // #nosec G115 -- no more than MaxEntries
 }
 
 // makeRoomLocked evicts until one more entry of this size fits: the expired
@@ -213,7 +213,7 @@ func (m *Memory) sweepLocked(now time.Time) (count int, bytes int64) {
 	before := m.lenLocked()
 	m.items.DeleteExpired()
 	count = before - m.lenLocked()
-	m.evicted += uint64(count) //nolint:gosec // not negative: nothing is added meanwhile
+	m.evicted += uint64(count) // #nosec G115 -- not negative: nothing is added meanwhile
 	m.swept = now.Unix()
 	for second, size := range m.expiring {
 		if second < m.swept {

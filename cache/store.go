@@ -35,7 +35,8 @@ type Store interface {
 //
 // There is none by default. An answer to another question is a risk that a
 // program has to take by itself: wrong answers, and answers planted by others of
-// the same scope.
+// the same scope. A purge of the cache does not reach what a Matcher keeps by
+// itself.
 type Matcher interface {
 	// Match returns the key, as [Query.Key], of an answer that serves q as
 	// well, or "".

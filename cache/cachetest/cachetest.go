@@ -105,7 +105,7 @@ func replace(t *testing.T, s cache.Store) {
 func anyBytes(t *testing.T, s cache.Store) {
 	value := make([]byte, 100_000)
 	for i := range value {
-		value[i] = byte(i * i)
+		value[i] = byte(i * i) // #nosec G115 -- any byte will do
 	}
 	set(t, s, "a.b.c", value, long)
 	want(t, s, "a.b.c", value)
