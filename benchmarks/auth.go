@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/binary"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -124,7 +125,7 @@ func byHand(keys int) func() (func(int), func()) {
 			users[sha256.Sum256([]byte(text))] = "somebody"
 		}
 		for i := len(users); i < keys; i++ { // those whose keys aren't kept
-			users[sha256.Sum256([]byte{byte(i), byte(i >> 8), byte(i >> 16)})] = "somebody"
+			users[sha256.Sum256(binary.AppendVarint(nil, int64(i)))] = "somebody"
 		}
 		var mu sync.RWMutex
 		return asked(k.texts, func(r *http.Request) {

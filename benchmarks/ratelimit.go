@@ -156,7 +156,7 @@ func ululeLimiter(limit int, window time.Duration) (func(http.Handler) http.Hand
 }
 
 func goLimiter(limit int, window time.Duration) (func(http.Handler) http.Handler, func()) {
-	store, err := memorystore.New(&memorystore.Config{Tokens: uint64(limit), Interval: window})
+	store, err := memorystore.New(&memorystore.Config{Tokens: uint64(limit), Interval: window}) // #nosec G115 -- a positive constant
 	if err != nil {
 		panic(err)
 	}

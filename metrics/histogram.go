@@ -81,7 +81,7 @@ func (l *layout) index(top float64) {
 		for l.upper[cell] < from {
 			cell++
 		}
-		l.start = append(l.start, uint16(cell)) //nolint:gosec // a layout has a few thousand cells at most
+		l.start = append(l.start, uint16(cell)) // #nosec G115 -- a layout has a few thousand cells at most
 	}
 }
 
@@ -89,7 +89,7 @@ func (l *layout) index(top float64) {
 func (l *layout) cell(v float64) int {
 	c := 0
 	if v > l.zero {
-		key := min(math.Float64bits(v)>>keyBits-l.first, uint64(len(l.start)-1))
+		key := min(math.Float64bits(v)>>keyBits-l.first, uint64(len(l.start)-1)) // #nosec G115 -- never empty
 		c = int(l.start[key])
 	}
 	for v > l.upper[c] {
@@ -158,7 +158,7 @@ func (h *histogram) observe(v float64) int {
 func (h *histogram) observeInt(n int64) {
 	h.counts[h.cell(float64(n))].Add(1)
 	if n != 0 {
-		h.whole.Add(uint64(n)) //nolint:gosec // see above
+		h.whole.Add(uint64(n)) // #nosec G115 -- see above
 	}
 }
 
@@ -206,7 +206,7 @@ func (h *histogram) metric() (prometheus.Metric, error) {
 		if h.native[c] == zeroBucket {
 			zero += n
 		} else {
-			native[h.native[c]] += int64(n) //nolint:gosec // no counter gets there in a human life
+			native[h.native[c]] += int64(n) // #nosec G115 -- no counter gets there in a human life
 		}
 	}
 	sum := h.total()

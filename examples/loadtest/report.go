@@ -121,7 +121,7 @@ func (r *report) close() {
 	}
 	limited := r.Classes[classLimited]
 	r.Limited = float64(limited) / float64(r.Requests)
-	r.Errors = float64(int(r.Requests)-limited-r.Classes[classOK]) / float64(r.Requests) //nolint:gosec // counts fit
+	r.Errors = float64(int(r.Requests)-limited-r.Classes[classOK]) / float64(r.Requests) // #nosec G115 -- counts fit
 }
 
 func (l *latencies) fill(m *vegeta.LatencyMetrics) {

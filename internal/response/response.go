@@ -227,7 +227,7 @@ func (w *Writer) begin(status int) {
 			}
 		}
 	}
-	w.status = int32(status) //nolint:gosec // net/http panics unless it has three digits
+	w.status = int32(status) // #nosec G115 -- net/http panics unless it has three digits
 	h := w.w.Header()
 	// Indexed rather than got: the names are canonical, as net/http reads them.
 	if l := h["Content-Length"]; len(l) > 0 {

@@ -32,7 +32,7 @@ func (*Local) Model() string { return "echo-1" }
 // Generate implements [Provider].
 func (l *Local) Generate(ctx context.Context, ask Ask, emit func(string) error) (Answer, error) {
 	faults := l.faults
-	if faults.Share > 0 && rand.Float64() >= faults.Share { //nolint:gosec // a fault may be guessed
+	if faults.Share > 0 && rand.Float64() >= faults.Share { // #nosec G404 -- a fault may be guessed
 		faults.Status, faults.CutAfter, faults.Hang = 0, 0, false
 	}
 	if faults.Hang {
