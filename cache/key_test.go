@@ -126,6 +126,28 @@ func TestEveryPartOfACallCounts(t *testing.T) {
 	}
 }
 
+// A key says the same of its scope and model whatever key was made before it.
+func TestKeysDoNotDependOnTheOneBefore(t *testing.T) {
+	scopes := []cache.Scope{cache.Tenant("a"), cache.Tenant("public"), cache.Public()}
+	models := []string{"m", "", "n"}
+	scopeParts, modelParts := map[string]cache.Scope{}, map[string]string{}
+	for i := range 100 {
+		scope, model := scopes[i*i%7%3], models[i%3]
+		k, err := cache.NewKey(scope, cache.Call{Model: model})
+		require.NoError(t, err)
+		parts := strings.Split(k.String(), ".")
+		if known, ok := scopeParts[parts[0]]; ok {
+			require.Equal(t, scope, known)
+		}
+		if known, ok := modelParts[parts[1]]; ok {
+			require.Equal(t, model, known)
+		}
+		scopeParts[parts[0]], modelParts[parts[1]] = scope, model
+	}
+	require.Len(t, scopeParts, 3)
+	require.Len(t, modelParts, 3)
+}
+
 func TestScope(t *testing.T) {
 	require.True(t, cache.Scope{}.IsZero())
 	require.True(t, cache.Tenant("").IsZero())
