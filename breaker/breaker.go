@@ -101,7 +101,7 @@ type Config struct {
 	//
 	// A function given to Do that streams must say when something arrived, by
 	// [Progress] on a context made by [Track], or the whole call counts as
-	// silence.
+	// silence. Handler counts the time before the response began.
 	HangAfter time.Duration
 
 	// Classify says what an error of a call means. It is not called with a nil
@@ -113,9 +113,11 @@ type Config struct {
 
 	// OnStateChange is told of each change of state, OnOutcome of the end of
 	// each call, before the change that it causes. They are called one at a
-	// time, in the order of events, with no lock held, on the goroutine of one of the callers: they may use the
-	// breaker, and should return soon. The context has the values of the call's
-	// but does not end with it. Nil means nobody is told.
+	// time, in the order of events, with no lock held, on the goroutine of one
+	// of the callers or of a lease that ended: they may use the breaker, and
+	// should return soon. While one doesn't, up to 1,024 events wait for it, and
+	// ends of calls beyond that are not told. The context has the values of the
+	// call's but does not end with it. Nil means nobody is told.
 	OnStateChange func(context.Context, StateChange)
 	OnOutcome     func(context.Context, Event)
 }

@@ -42,8 +42,8 @@ func (e *OpenError) Outcome() Outcome {
 	return Outcome{Verdict: Ignored, Reason: "refused", RetryAfter: e.RetryAfter, Fallback: true}
 }
 
-// Problem returns a document with status 503 (RFC 9110, section 15.6.4), which has the
-// exact time to wait as the member "retry_after_ms".
+// Problem returns a document with status 503 (RFC 9110, section 15.6.4), which has
+// the exact time to wait as the member "retry_after_ms".
 func (e *OpenError) Problem() *problem.Document {
 	d := &problem.Document{
 		Status: http.StatusServiceUnavailable,
@@ -57,8 +57,8 @@ func (e *OpenError) Problem() *problem.Document {
 	return d
 }
 
-// SetHeader sets Retry-After (RFC 9110, section 10.2.3) in whole seconds, rounded up, if the time
-// is known. It has to be called before the error is written.
+// SetHeader sets Retry-After (RFC 9110, section 10.2.3) in whole seconds, rounded
+// up, if the time is known. It has to be called before the error is written.
 func (e *OpenError) SetHeader(h http.Header) {
 	if e.RetryAfter > 0 {
 		h.Set("Retry-After", strconv.FormatInt(e.seconds(), 10))
