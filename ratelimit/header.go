@@ -45,7 +45,7 @@ func newHeaders(policies []*Policy) headers {
 
 // state returns the value of RateLimit. t is left out where it is above most, if
 // that is not 0.
-func (h *headers) state(charges []Charge, most int64) []string {
+func (h *headers) state(charges []Charge, most int64, s *stock) []string {
 	var buf [192]byte
 	b := buf[:0]
 	if h.states != nil && len(charges) == 1 {
@@ -57,14 +57,17 @@ func (h *headers) state(charges []Charge, most int64) []string {
 		if v := h.states.get(r, t); v != nil {
 			return v
 		}
-		return h.states.put(r, t, string(appendState(b, c, most)))
+		v := s.value(appendState(b, c, most))
+		v.a, v.b = r, t
+		h.states.put(v)
+		return v.value[:]
 	}
 	for i := range charges {
 		if charges[i].Policy.Mode != Shadow {
 			b = appendState(b, &charges[i], most)
 		}
 	}
-	return []string{string(b)}
+	return s.value(b).value[:]
 }
 
 // appendPolicy appends a Quota Policy Item (section 3.1 of the draft) to a list.
@@ -143,7 +146,7 @@ func (m *Middleware) setState(h http.Header, r *Reservation, retryAfter int64) {
 		if r.degraded {
 			policy = policyHeader(charges)
 		}
-		state := r.set.header.state(charges, retryAfter)
+		state := r.set.header.state(charges, retryAfter, r.stock)
 		setLines(h, cmp.Or(r.sent, policy[0]), policy, state)
 		r.sent = policy[0]
 	}

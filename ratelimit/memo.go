@@ -1,6 +1,9 @@
 package ratelimit
 
-import "sync/atomic"
+import (
+	"strings"
+	"sync/atomic"
+)
 
 // A memo keeps header values that were made from two numbers: most responses have
 // one that an earlier one had. It keeps 256, each in the only place where it can
@@ -27,9 +30,36 @@ func (m *memo) get(a, b int64) []string {
 	return nil
 }
 
-// put stores a value and returns it.
-func (m *memo) put(a, b int64, value string) []string {
-	e := &memoized{a, b, [1]string{value}}
-	m.at(a, b).Store(e)
-	return e.value[:]
+func (m *memo) put(v *memoized) { m.at(v.a, v.b).Store(v) }
+
+// A stock makes values out of blocks, so that most need no allocation. They are
+// small, since each lives as long as one of its values. A nil stock has none.
+type stock struct {
+	blank []memoized
+	text  strings.Builder
+}
+
+const (
+	stockValues = 8
+	stockText   = 256
+)
+
+// value returns a value with the given text and nothing to find it by.
+func (s *stock) value(text []byte) *memoized {
+	if s == nil {
+		return &memoized{value: [1]string{string(text)}}
+	}
+	if len(s.blank) == 0 {
+		s.blank = make([]memoized, stockValues)
+	}
+	if s.text.Cap()-s.text.Len() < len(text) {
+		s.text.Reset()
+		s.text.Grow(max(stockText, len(text)))
+	}
+	start := s.text.Len()
+	s.text.Write(text)
+	v := &s.blank[0]
+	s.blank = s.blank[1:]
+	v.value[0] = s.text.String()[start:]
+	return v
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/sparkhttp/spark/problem"
 	"github.com/sparkhttp/spark/ratelimit/internal/gcra"
 )
 
@@ -168,13 +167,7 @@ type set struct {
 	tokens   bool
 	shadows  bool
 	header   headers
-	alone    []verdict // what it means if one policy alone refuses
-}
-
-// verdict is what is said of policies that refused.
-type verdict struct {
-	names    []string
-	document *problem.Document
+	alone    []*verdict // of each of the policies
 }
 
 func newSet(policies []Policy, replicas int64) (*set, error) {
@@ -203,8 +196,7 @@ func newSet(policies []Policy, replicas int64) (*set, error) {
 	}
 	s.header = newHeaders(s.policies)
 	for _, p := range s.policies {
-		names := []string{p.Name}
-		s.alone = append(s.alone, verdict{names, quotaExceeded(names).Prepare()})
+		s.alone = append(s.alone, newVerdict(p))
 	}
 	return s, nil
 }

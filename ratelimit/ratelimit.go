@@ -106,8 +106,6 @@ type Middleware struct {
 	base   *plan
 	plans  map[string]*plan
 	pool   sync.Pool // of *Reservation, for requests that hold nothing
-
-	retries memo // values of Retry-After
 }
 
 // New returns a Middleware, or an error that says what is wrong with cfg.
@@ -130,7 +128,7 @@ func New(cfg Config) (*Middleware, error) {
 		m.local = NewMemory(localBuckets)
 	}
 	m.pool.New = func() any {
-		return &Reservation{m: m, hold: Hold{Charges: make([]Charge, 0, maxPolicies)}}
+		return &Reservation{m: m, hold: Hold{Charges: make([]Charge, 0, maxPolicies)}, stock: new(stock)}
 	}
 	return m, nil
 }
@@ -225,7 +223,7 @@ func (m *Middleware) allow(w http.ResponseWriter, r *http.Request, s *set, key s
 		m.answer(w, r, res, err)
 	}
 	clear(res.hold.Charges)
-	*res = Reservation{m: m, hold: Hold{Charges: res.hold.Charges[:0]}}
+	*res = Reservation{m: m, hold: Hold{Charges: res.hold.Charges[:0]}, stock: res.stock}
 	m.pool.Put(res)
 	return granted
 }
@@ -256,16 +254,16 @@ func (m *Middleware) serveHolding(w http.ResponseWriter, r *http.Request, next h
 
 // answer refuses a request.
 func (m *Middleware) answer(w http.ResponseWriter, r *http.Request, res *Reservation, err error) {
-	e, ok := (*Error)(nil), true
+	h := w.Header()
 	if err == nil {
-		e = m.refuse(res)
-		err = e
-	} else {
-		e, ok = errors.AsType[*Error](err)
-	}
-	if ok {
-		e.SetHeader(w.Header())
-		e.state = nil // res may be used again
+		f := m.refusal(res)
+		m.setState(h, res, f.RetryAfter)
+		if f.RetryAfter > 0 {
+			h[headerRetry] = f.retryAfter[:]
+		}
+		err = &f.Error
+	} else if e, ok := errors.AsType[*Error](err); ok {
+		e.setRetryAfter(h)
 	}
 	m.cfg.ErrorHandler(w, r, err)
 }

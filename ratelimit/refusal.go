@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sparkhttp/spark/problem"
@@ -13,6 +14,8 @@ import (
 // An Error says why something is not allowed now. It is shown to clients as a
 // problem document: 429 quota-exceeded, or 503 temporary-reduced-capacity if the
 // limiter failed (draft-ietf-httpapi-ratelimit-headers-11, section 5).
+//
+// Requests may share one, so it must not be changed.
 type Error struct {
 	// Policies are the names of the policies that refused.
 	Policies []string
@@ -52,11 +55,10 @@ func (e *Error) Problem() *problem.Document {
 			Members: map[string]any{"violated-policies": e.Policies},
 		}
 	}
-	d := quotaExceeded(e.Policies)
 	if e.RetryAfter == 0 {
-		d.Detail = "The request asks for more than the quota ever allows at once. Ask for less."
+		return never(e.Policies)
 	}
-	return d
+	return quotaExceeded(e.Policies)
 }
 
 func quotaExceeded(names []string) *problem.Document {
@@ -68,9 +70,53 @@ func quotaExceeded(names []string) *problem.Document {
 	}
 }
 
-// refuse returns the error for what was not granted.
-func (m *Middleware) refuse(r *Reservation) *Error {
-	e := &Error{m: m, state: r}
+// never is for what costs more than the quota can hold.
+func never(names []string) *problem.Document {
+	d := quotaExceeded(names)
+	d.Detail = "The request asks for more than the quota ever allows at once. Ask for less."
+	return d
+}
+
+// A refusal is an Error with the value of its Retry-After.
+type refusal struct {
+	Error
+	retryAfter [1]string
+}
+
+// A verdict is what is said if one policy alone refuses. That depends on nothing
+// but the seconds to wait, and so the latest refusals are kept: a client that is
+// not let in should cost less than one that is.
+type verdict struct {
+	names    []string
+	document *problem.Document
+	latest   [64]atomic.Pointer[refusal] // by RetryAfter modulo 64
+}
+
+func newVerdict(p *Policy) *verdict {
+	names := []string{p.Name}
+	return &verdict{names: names, document: quotaExceeded(names).Prepare()}
+}
+
+func (v *verdict) refusal(retryAfter int64) *refusal {
+	slot := &v.latest[uint64(retryAfter)%uint64(len(v.latest))]
+	if f := slot.Load(); f != nil && f.RetryAfter == retryAfter {
+		return f
+	}
+	f := newRefusal(v.names, retryAfter)
+	f.document = v.document
+	if retryAfter == 0 {
+		f.document = never(v.names).Prepare()
+	}
+	slot.Store(f)
+	return f
+}
+
+func newRefusal(names []string, retryAfter int64) *refusal {
+	return &refusal{Error{Policies: names, RetryAfter: retryAfter}, [1]string{strconv.FormatInt(retryAfter, 10)}}
+}
+
+// refusal returns what is said of what was not granted. It may be shared.
+func (m *Middleware) refusal(r *Reservation) *refusal {
 	var wait time.Duration
 	var first *Policy
 	count := 0
@@ -84,18 +130,24 @@ func (m *Middleware) refuse(r *Reservation) *Error {
 		}
 		wait = max(wait, c.Wait)
 	}
+	retryAfter := int64(0)
 	if wait != Never {
-		e.RetryAfter = m.retryAfter(wait)
+		retryAfter = m.retryAfter(wait)
 	}
-	if i := slices.Index(r.set.policies, first); count == 1 && i >= 0 {
-		e.Policies = r.set.alone[i].names
-		if wait != Never {
-			e.document = r.set.alone[i].document
+	if count == 1 {
+		// What stands in for a policy is not among them.
+		if i := slices.Index(r.set.policies, first); i >= 0 {
+			return r.set.alone[i].refusal(retryAfter)
 		}
-	} else {
-		e.Policies = r.refused(false)
 	}
-	return e
+	return newRefusal(r.refused(false), retryAfter)
+}
+
+// refuse returns the error for what was not granted, with what SetHeader needs.
+func (m *Middleware) refuse(r *Reservation) *Error {
+	e := m.refusal(r).Error
+	e.m, e.state = m, r
+	return &e
 }
 
 // SetHeader sets Retry-After, RateLimit and RateLimit-Policy. [Middleware.Handler]
@@ -108,15 +160,7 @@ func (e *Error) SetHeader(h http.Header) {
 }
 
 func (e *Error) setRetryAfter(h http.Header) {
-	switch {
-	case e.RetryAfter <= 0:
-	case e.m == nil: // made by somebody else
+	if e.RetryAfter > 0 {
 		h[headerRetry] = []string{strconv.FormatInt(e.RetryAfter, 10)}
-	default:
-		v := e.m.retries.get(e.RetryAfter, 0)
-		if v == nil {
-			v = e.m.retries.put(e.RetryAfter, 0, strconv.FormatInt(e.RetryAfter, 10))
-		}
-		h[headerRetry] = v
 	}
 }

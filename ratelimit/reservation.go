@@ -42,6 +42,7 @@ type Reservation struct {
 	refusal  *Error // the latest, if Reserve refused
 	changed  bool   // since the headers were set
 	sent     string // the value of RateLimit-Policy that was set
+	stock    *stock // nil if it is used but once
 }
 
 // taken is a hold and who keeps it.
