@@ -227,11 +227,15 @@ func typeID(err error) string {
 	if t.Name() == "" {
 		return stars + t.String()
 	}
-	pkg := t.PkgPath()
+	return stars + unversioned(t.PkgPath()) + "." + t.Name()
+}
+
+// unversioned returns the path of a package without the major version at its end.
+func unversioned(pkg string) string {
 	if i := strings.LastIndex(pkg, "/v"); i > 0 && digits(pkg[i+len("/v"):]) {
-		pkg = pkg[:i]
+		return pkg[:i]
 	}
-	return stars + pkg + "." + t.Name()
+	return pkg
 }
 
 // outerType returns the type of the outermost error in a tree that has one to

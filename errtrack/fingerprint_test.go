@@ -272,3 +272,41 @@ func TestFingerprintOfANilPointer(t *testing.T) {
 	_, title := errtrack.Fingerprint(failure(nobody))
 	require.Contains(t, title, "*errtrack_test.quotaError")
 }
+
+func TestInApp(t *testing.T) {
+	modules := []string{"github.com/sparkhttp/spark", "example.com/mono/app/tools", "example.com/mono"}
+	for _, tt := range []struct {
+		name, function string
+		want           bool
+	}{
+		{"main", "main.run", true},
+		{"a closure of main", "main.run.func1", true},
+		{"the program's module", "example.com/mono/app/orders.(*Book).Add", true},
+		{"the root of the program's module", "example.com/mono/app.Add", true},
+		{"the standard library", "net/http.(*Server).Serve", false},
+		{"the standard library's root", "runtime.gopanic", false},
+		{"a module that it requires", "github.com/sparkhttp/spark/auth.(*Authenticator).Handler.func1", false},
+		{"a module around it", "example.com/mono/other.Do", false},
+		{"a module within it", "example.com/mono/app/tools/lint.Do", false},
+		{"a path that only begins like it", "example.com/mono/application.Do", false},
+		{"a module of nobody", "example.org/vendored.Do", true},
+		{"no package", "nothing", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			require.Equal(t, tt.want, errtrack.InApp("example.com/mono/app", modules, tt.function))
+		})
+	}
+	require.True(t, errtrack.InApp("", nil, "example.com/app.Do"), "without build information")
+	require.False(t, errtrack.InApp("", nil, "strings.Map"), "without build information")
+}
+
+func TestUnversioned(t *testing.T) {
+	for pkg, want := range map[string]string{"example.com/a/v2": "example.com/a", "example.com/a/v2/b": "example.com/a/v2/b", "example.com/a/vx": "example.com/a/vx", "math/rand/v2": "math/rand", "": ""} {
+		require.Equal(t, want, errtrack.Unversioned(pkg))
+	}
+}
+
+func TestFingerprintOfATypeWithoutAName(t *testing.T) {
+	_, title := errtrack.Fingerprint(failure(struct{ error }{io.EOF}))
+	require.Equal(t, "struct { error }: EOF", title)
+}

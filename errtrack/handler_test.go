@@ -339,8 +339,54 @@ func TestNestedHandlers(t *testing.T) {
 	require.Equal(t, 1, events(a), "which b has answered, after what a was told")
 }
 
-// Who leaves, and a server that stops, are no errors: over a real server, on a
-// clock of its own.
+// A client that leaves is no error, be it told by nobody, a problem or Track.
+func TestClientGone(t *testing.T) {
+	ended := make(chan struct{}, 1)
+	for _, tt := range []struct {
+		name string
+		tell func(c *errtrack.Collector, w http.ResponseWriter, r *http.Request)
+	}{
+		{"nobody", func(*errtrack.Collector, http.ResponseWriter, *http.Request) {}},
+		{"problem", func(_ *errtrack.Collector, w http.ResponseWriter, r *http.Request) {
+			problem.Write(w, r, r.Context().Err())
+		}},
+		{"track", func(c *errtrack.Collector, _ http.ResponseWriter, r *http.Request) {
+			c.Track(r.Context(), failure(r.Context().Err()))
+		}},
+	} {
+		for _, http2 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, HTTP/2 %v", tt.name, http2), func(t *testing.T) {
+				c := newCollector(t, errtrack.Config{})
+				h := c.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Type", "text/event-stream")
+					_, _ = io.WriteString(w, "data: first\n\n")
+					_ = http.NewResponseController(w).Flush()
+					<-r.Context().Done()
+					tt.tell(c, w, r)
+				}))
+				s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					defer func() { ended <- struct{}{} }()
+					h.ServeHTTP(w, r)
+				}))
+				s.Config.ErrorLog = log.New(io.Discard, "", 0)
+				s.EnableHTTP2 = http2
+				s.StartTLS()
+				defer s.Close()
+				ctx, leave := context.WithCancel(t.Context())
+				r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
+				require.NoError(t, err)
+				resp, err := s.Client().Do(r)
+				require.NoError(t, err)
+				leave()
+				<-ended
+				require.NoError(t, resp.Body.Close())
+				require.Zero(t, events(c))
+			})
+		}
+	}
+}
+
+// What the context of a request says counts, whatever the handler answers.
 func TestEndsThatAreNoErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name  string

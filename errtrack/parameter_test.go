@@ -58,6 +58,8 @@ func TestParameterize(t *testing.T) {
 		{"field is no host", "field request.prompt of type string", "field request.prompt of type string"},
 		{"path", "open /var/lib/app/users.db: permission denied", "open <path>: permission denied"},
 		{"source file", "/home/ci/build/main.go:42 and ./cmd/x.go:7", "<path> and <path>"},
+		{"path on Windows", `open C:\\Users\\ada\\x.txt: denied`, "open <path>: denied"},
+		{"no duration", "1h2 1x2", "1h2 1x2"},
 		{"route is no path", "POST /v1/messages failed", "POST /v1/messages failed"},
 
 		{"double quotes", `no model "gpt \"x\" 4" here`, "no model <quoted> here"},
