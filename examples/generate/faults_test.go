@@ -164,6 +164,50 @@ func TestHangingProbes(t *testing.T) {
 	})
 }
 
+// stuck is a provider that hangs and does not even notice that nobody waits for
+// it any more.
+type stuck struct {
+	provider.Provider
+	release chan struct{}
+}
+
+func (s stuck) Generate(context.Context, provider.Ask, func(string) error) (provider.Answer, error) {
+	<-s.release
+	return provider.Answer{}, io.ErrUnexpectedEOF
+}
+
+// A probe that never returns holds its place no longer than its lease.
+func TestLeaseOfAProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := startPiped(t, append(limitless, "-local-status", "500", "-provider-timeout", "10s", "-breaker-open", "20s")...)
+		defer c.stop()
+		for i := 0; c.s.breakers.Status()[0].State == breaker.Closed; i++ {
+			require.Less(t, i, 10)
+			c.prompt(fmt.Sprint("question ", i)).problem(t, http.StatusBadGateway)
+		}
+		time.Sleep(time.Minute)
+		local := c.s.providers["local"]
+		release := make(chan struct{})
+		defer close(release)
+		c.s.providers["local"] = stuck{local, release}
+		probe := make(chan *response)
+		go func() { probe <- c.prompt("probe") }()
+		time.Sleep(10*time.Second - time.Millisecond)
+		require.Equal(t, breaker.HalfOpen, c.s.breakers.Status()[0].State)
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		status := c.s.breakers.Status()[0]
+		require.Equal(t, breaker.Open, status.State)
+		require.Equal(t, "probe failed", status.Reason)
+		(<-probe).problem(t, http.StatusGatewayTimeout) // the cache doesn't wait for it either
+
+		c.s.providers["local"] = provider.NewLocal(provider.Faults{})
+		time.Sleep(time.Minute)
+		require.Equal(t, http.StatusOK, c.prompt("again").StatusCode)
+		require.Equal(t, breaker.Closed, c.s.breakers.Status()[0].State)
+	})
+}
+
 func inParallel(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
@@ -250,6 +294,14 @@ func TestTenants(t *testing.T) {
 	require.Equal(t, false, c.prompt("hello").json["cached"])
 	require.Equal(t, true, c.prompt("hello").json["cached"])
 	require.EqualValues(t, 2, c.metric("gen_ai_client_operation_duration_seconds_count"))
+
+	key := c.key
+	for _, c.key = range []string{"", "sk_wrong"} { // the cache stands behind authentication
+		r := c.prompt("hello")
+		r.problem(t, http.StatusUnauthorized)
+		require.Empty(t, r.Header.Get("Cache-Status"))
+	}
+	c.key = key
 }
 
 // When the provider fails, an answer that is too old serves.
