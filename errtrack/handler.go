@@ -35,11 +35,8 @@ func (c *Collector) Handler(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r) // it stands in the chain twice
 			return
 		}
-		s := newScope(c, r)
-		response.Serve(w, r, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			defer s.recover(w, r)
-			response.ServeContext(context.WithValue(r.Context(), scopeKey{c}, s), w, r, next)
-		}), s)
+		s := newScope(c, next, r)
+		response.Serve(w, r, s, s)
 	})
 }
 
@@ -48,6 +45,7 @@ type scopeKey struct{ c *Collector }
 // scope is the request that an event belongs to. A nil scope is no request.
 type scope struct {
 	c     *Collector
+	next  http.Handler
 	worst atomic.Int32         // the rank of the event that counts
 	panic *response.PanicError // how the handler ended
 	stack []uintptr            // of the panic
@@ -55,10 +53,16 @@ type scope struct {
 	method, trace, span, session string
 }
 
-func newScope(c *Collector, r *http.Request) *scope {
-	s := &scope{c: c, method: r.Method, session: SessionURL(r.Header)}
+func newScope(c *Collector, next http.Handler, r *http.Request) *scope {
+	s := &scope{c: c, next: next, method: r.Method, session: SessionURL(r.Header)}
 	s.trace, s.span, _ = traceparent.Parse(r.Header)
 	return s
+}
+
+// ServeHTTP serves the request, which is in its context from here on.
+func (s *scope) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer s.recover(w, r)
+	response.ServeContext(context.WithValue(r.Context(), scopeKey{s.c}, s), w, r, s.next)
 }
 
 // complete adds what is known of the request to e.
