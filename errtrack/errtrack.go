@@ -162,7 +162,8 @@ type Collector struct {
 	evicted uint64
 }
 
-// New returns a Collector for cfg.
+// New returns a Collector for cfg, or an error that names the field which is
+// wrong.
 func New(cfg Config) (*Collector, error) {
 	for _, n := range []struct {
 		name  string

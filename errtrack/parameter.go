@@ -192,31 +192,34 @@ func writeWord(out *strings.Builder, w string) {
 
 func writeParts(out *strings.Builder, core string) {
 	for _, seps := range separators {
-		if !strings.ContainsAny(core, seps) {
-			continue
+		if strings.ContainsAny(core, seps) {
+			writeSplit(out, core, seps)
+			return
 		}
-		for core != "" {
-			i := strings.IndexAny(core, seps)
-			if i < 0 {
-				writeWord(out, core)
-				return
-			}
-			name, sep := core[:i], core[i]
-			if i > 0 {
-				writeWord(out, name)
-			}
-			out.WriteByte(sep)
-			core = core[i+1:]
-			if (sep == '=' || sep == ':') && isSecretName(name) {
-				if n := valueLen(core); n > 0 {
-					out.WriteString("<secret>")
-					core = core[n:]
-				}
-			}
-		}
-		return
 	}
 	out.WriteString(core)
+}
+
+func writeSplit(out *strings.Builder, core, seps string) {
+	for core != "" {
+		i := strings.IndexAny(core, seps)
+		if i < 0 {
+			writeWord(out, core)
+			return
+		}
+		name, sep := core[:i], core[i]
+		if i > 0 {
+			writeWord(out, name)
+		}
+		out.WriteByte(sep)
+		core = core[i+1:]
+		if (sep == '=' || sep == ':') && isSecretName(name) {
+			if n := valueLen(core); n > 0 {
+				out.WriteString("<secret>")
+				core = core[n:]
+			}
+		}
+	}
 }
 
 // valueLen returns the length of the value that text begins with.
