@@ -73,6 +73,7 @@ type Check struct {
 // Config says what is checked. Its zero value checks nothing: the service is
 // then as ready as it is alive.
 type Config struct {
+	// Checks are the components that are looked at, each under a name of its own.
 	Checks []Check
 	// Timeout is the time that each check has; 0 means 2 seconds.
 	Timeout time.Duration
@@ -153,8 +154,10 @@ func (h *Health) readBuild() {
 // nothing more, while what is running goes on. Call it before the shutdown.
 func (h *Health) Drain() { h.draining.Store(true) }
 
-// Report is the state of the service. Of what is optional in the draft it has no
-// notes, links, componentId and affectedEndpoints.
+// Report is the state of the service: the worst of its checks, and each of them
+// by name. ReleaseID is the revision of the source; Output says that the service
+// drains, if it does. Of what is optional in the draft it has no notes, links,
+// componentId and affectedEndpoints.
 type Report struct {
 	Status      Status                   `json:"status"`
 	Version     string                   `json:"version,omitempty"`

@@ -16,9 +16,9 @@ import (
 
 // MemoryUse is what [Memory] measures, in bytes.
 type MemoryUse struct {
-	Heap uint64 `json:"heap"` // live and dead objects
-	Go   uint64 `json:"go"`   // all that the runtime holds
-	RSS  uint64 `json:"rss,omitempty"`
+	Heap uint64 `json:"heap"`          // live and dead objects
+	Go   uint64 `json:"go"`            // all that the runtime holds
+	RSS  uint64 `json:"rss,omitempty"` // what the system has given it; 0 where that is not known
 	// GoLimit is GOMEMLIMIT, CgroupLimit what the container may use; 0 if there
 	// is none.
 	GoLimit     uint64 `json:"goLimit,omitempty"`
