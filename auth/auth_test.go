@@ -400,6 +400,10 @@ func TestHeadersOfTheHandler(t *testing.T) {
 		require.Equal(t, []string{"Origin", "Authorization, X-API-Key", "Accept"}, w.Header().Values("Vary"))
 		require.Equal(t, "no-store", ask(t, gate.Handler, "X-API-Key: "+s.keys["good"]).Header.Get("Cache-Control"))
 	}
+	w := httptest.NewRecorder()
+	w.Header().Set("Cache-Control", "no-store, no-transform") // of a middleware further out
+	gate.Handler(http.NotFoundHandler()).ServeHTTP(w, requestWithText(s.keys["good"]))
+	require.Equal(t, []string{"no-store, no-transform"}, w.Header()["Cache-Control"])
 }
 
 // A middleware further out reads the pattern that a mux further in matched.
@@ -472,6 +476,34 @@ func TestRefusalsTellNothing(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(first.body), &doc))
 	require.Equal(t, 401.0, doc["status"])
 	require.Equal(t, "The API key is not valid.", doc["detail"])
+}
+
+// Master keys are replaced while the service runs. All of them are looked at,
+// and what is no master key in the list is none for a client.
+func TestMasterKeysRotate(t *testing.T) {
+	var keys []string
+	gate, err := auth.New(auth.Config{MasterKeys: func() []string { return keys }})
+	require.NoError(t, err)
+	who := func(key string) string {
+		id, err := gate.Authenticate(requestWithText(key))
+		require.Equal(t, err == nil, id.Master)
+		return id.KeyID
+	}
+	require.Empty(t, who(masterKey))
+	keys = []string{masterKey}
+	require.Equal(t, "master:1", who(masterKey))
+	keys = []string{"the-next-master-key", masterKey}
+	require.Equal(t, "master:2", who(masterKey))
+	require.Equal(t, "master:1", who("the-next-master-key"))
+	keys = []string{masterKey, masterKey, "the-next-master-key"}
+	require.Equal(t, "master:2", who(masterKey), "the first that fits is not the end of the search")
+	keys = []string{"the-next-master-key", "short", ""}
+	require.Empty(t, who(masterKey))
+	require.Empty(t, who("short"))
+	user, err := auth.NewKey("")
+	require.NoError(t, err)
+	keys = []string{user.Reveal()}
+	require.Empty(t, who(user.Reveal()), "a user's key is never a master key")
 }
 
 func TestNewRefuses(t *testing.T) {

@@ -31,6 +31,20 @@ func from(gate *auth.Authenticator, addr, key string) *auth.Error {
 	return e
 }
 
+// A client that waits as long as Retry-After says isn't too early.
+func TestRetryAfterRoundsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		gate := s.gate(t, auth.Config{FailedAttempts: 1, FailureWindow: 1300 * time.Millisecond})
+		require.Equal(t, 401, ask(t, gate.Handler, "X-API-Key: "+s.keys["unknown"]).StatusCode)
+		got := ask(t, gate.Handler, "X-API-Key: "+s.keys["good"])
+		require.Equal(t, 429, got.StatusCode)
+		require.Equal(t, "2", got.Header.Get("Retry-After"))
+		time.Sleep(2 * time.Second)
+		require.Equal(t, 200, ask(t, gate.Handler, "X-API-Key: "+s.keys["good"]).StatusCode)
+	})
+}
+
 // Who guesses is shut out before the store is asked, for as long as Retry-After
 // says, and nobody else is.
 func TestBudget(t *testing.T) {

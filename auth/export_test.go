@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"fmt"
 	"hash"
 	"sync"
+	"time"
 )
 
 // CountHashes makes a count how much it hashes, and returns the counter: how
@@ -20,6 +22,14 @@ func (a *Authenticator) Pending() int {
 	a.used.mu.Lock()
 	defer a.used.mu.Unlock()
 	return len(a.used.pending)
+}
+
+// NoteUses notes the use of n keys, as if somebody wrote it.
+func (a *Authenticator) NoteUses(n int) {
+	a.used.on.Store(true)
+	for i := range n {
+		a.used.note(&Record{KeyInfo: KeyInfo{ID: fmt.Sprint(i)}}, use{at: time.Now()})
+	}
 }
 
 // Tracked returns how many addresses the budget remembers.

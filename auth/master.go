@@ -7,10 +7,16 @@ import (
 	"strconv"
 )
 
+// minMaster is the length that a master key has at least.
+const minMaster = 8
+
 // master returns the number of the master key that a text is, counted from 1,
 // or 0. Time tells nothing: every key is compared, as a hash, so that neither
 // its length nor its place in the list shows.
 func master(keys []string, text string) int {
+	if len(text) < minMaster {
+		return 0 // whatever the list has become since New looked at it
+	}
 	given, found := sha256.Sum256([]byte(text)), 0
 	for i, key := range keys {
 		want := sha256.Sum256([]byte(key))
@@ -27,8 +33,8 @@ func masterIdentity(n int) Identity {
 // any part of them.
 func (a *Authenticator) checkMasters(keys []string) error {
 	for i, key := range keys {
-		if len(key) < 8 || !visible(key) {
-			return fmt.Errorf("auth: master key %d is not 8 to %d visible ASCII characters", i+1, maxCredential)
+		if len(key) < minMaster || !visible(key) {
+			return fmt.Errorf("auth: master key %d is not %d to %d visible ASCII characters", i+1, minMaster, maxCredential)
 		}
 		if a.isUserKey(key) {
 			return fmt.Errorf("auth: master key %d has the form of a user key, want another random text", i+1)

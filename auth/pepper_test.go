@@ -110,6 +110,7 @@ func TestPepperRotation(t *testing.T) {
 		require.False(t, valid(current), "a hash with a pepper is not one without")
 		require.True(t, valid(current, two, one))
 		require.True(t, valid(old, two, one))
+		require.True(t, valid(current, two, one), "written anew, with the old one still there")
 		require.True(t, valid(current, two), "written anew when it was used")
 		require.True(t, valid(old, two), "written anew when it was used")
 		require.False(t, valid(idle, two), "was not used")

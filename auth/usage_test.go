@@ -133,6 +133,13 @@ func TestLastUsedUndoesNothing(t *testing.T) {
 	})
 }
 
+// What waits for being written is bounded.
+func TestLastUsedBounded(t *testing.T) {
+	gate := newService(t).gate(t, auth.Config{})
+	gate.NoteUses(auth.MaxPending + 100)
+	require.Equal(t, auth.MaxPending, gate.Pending())
+}
+
 // A key that is deleted meanwhile doesn't come back.
 func TestLastUsedOfDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
