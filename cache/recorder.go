@@ -35,12 +35,14 @@ func (r *Recorder) Write(p []byte) (int, error) {
 
 // Begin lets the readers begin though there is no chunk yet. From here on a
 // failure can't be replaced by a stale answer any more. The first Write begins
-// as well.
+// as well. When the time is over there is nothing to begin with.
 func (r *Recorder) Begin() {
 	r.f.mu.Lock()
 	defer r.f.mu.Unlock()
-	r.f.begun = true
-	r.f.wakeLocked()
+	if !r.f.done && r.ctx.Err() == nil {
+		r.f.begun = true
+		r.f.wakeLocked()
+	}
 }
 
 // SetMeta keeps something that readers get before the first chunk, from
