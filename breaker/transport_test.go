@@ -38,6 +38,10 @@ func TestTransportErrors(t *testing.T) {
 	require.NoError(t, refusing.Close())
 	gone, leave := context.WithCancel(t.Context())
 	leave()
+	stopped, stop := context.WithCancelCause(t.Context())
+	stop(http.ErrServerClosed)
+	late, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
 	short := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		_, _ = io.WriteString(w, "short")
@@ -56,6 +60,8 @@ func TestTransportErrors(t *testing.T) {
 	}{
 		{"nobody listens", t.Context(), "http://" + refusing.Addr().String(), nil, because(retriable, "connection")},
 		{"client gone", gone, short.URL, nil, breaker.Outcome{Verdict: breaker.Ignored, Reason: "client_gone"}},
+		{"own shutdown", stopped, slow.URL, nil, breaker.Outcome{Verdict: breaker.Ignored, Reason: "shutdown"}},
+		{"own deadline", late, slow.URL, nil, because(retriable, "timeout")},
 		{"no header in time", t.Context(), slow.URL, impatient, because(retriable, "timeout")},
 		{"shorter than promised", t.Context(), short.URL, nil, because(retriable, "truncated")},
 	}

@@ -39,7 +39,7 @@ func (r *Recorder) Write(p []byte) (int, error) {
 func (r *Recorder) Begin() {
 	r.f.mu.Lock()
 	defer r.f.mu.Unlock()
-	if !r.f.done && r.ctx.Err() == nil {
+	if r.ctx.Err() == nil {
 		r.f.begun = true
 		r.f.wakeLocked()
 	}
