@@ -165,15 +165,15 @@ func (k *keyer) model(name string) {
 func (k *keyer) sum(scope Scope, call Call) {
 	b := append(k.buf[:0], byte(scope.kind))
 	for _, part := range [...]string{keyVersion, scope.id, call.Method, call.Route, call.Provider, call.Model} {
-		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
+		b = binary.AppendUvarint(b, uint64(len(part)))
 		b = append(b, part...)
 	}
-	b = binary.BigEndian.AppendUint64(b, uint64(len(call.Extra)))
+	b = binary.AppendUvarint(b, uint64(len(call.Extra)))
 	for _, part := range call.Extra {
-		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
+		b = binary.AppendUvarint(b, uint64(len(part)))
 		b = append(b, part...)
 	}
-	b = binary.BigEndian.AppendUint64(b, uint64(len(k.json.out)))
+	b = binary.AppendUvarint(b, uint64(len(k.json.out)))
 	b = append(b, k.json.out...)
 	k.buf = b
 	sum := sha256.Sum256(b)
