@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -15,10 +14,8 @@ import (
 //
 // The zero Memory is empty and ready to use, by several goroutines at once.
 type Memory struct {
-	mu sync.RWMutex
-	// The id is part of the map, not behind a pointer: with a million keys it
-	// is the memory accesses that cost.
-	records map[[idLen]byte]*Record
+	mu      sync.RWMutex
+	records index
 }
 
 // NewMemory returns an empty store.
@@ -26,11 +23,8 @@ func NewMemory() *Memory { return new(Memory) }
 
 // Lookup implements [KeyStore]. It never fails otherwise than with [ErrNotFound].
 func (m *Memory) Lookup(_ context.Context, id string) (*Record, error) {
-	if len(id) != idLen {
-		return nil, ErrNotFound
-	}
 	m.mu.RLock()
-	rec := m.records[[idLen]byte([]byte(id))]
+	rec := m.records.get(id)
 	m.mu.RUnlock()
 	if rec == nil {
 		return nil, ErrNotFound
@@ -45,19 +39,12 @@ func (m *Memory) Update(ctx context.Context, change func(*Record) (*Record, erro
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	changed, err := changeAll(func(id string) *Record { return m.records[[idLen]byte([]byte(id))] }, change, ids)
+	changed, err := changeAll(m.records.get, change, ids)
 	if err != nil {
 		return err
 	}
-	if m.records == nil {
-		m.records = make(map[[idLen]byte]*Record)
-	}
 	for id, rec := range changed {
-		if rec == nil {
-			delete(m.records, [idLen]byte([]byte(id)))
-		} else {
-			m.records[[idLen]byte([]byte(id))] = rec
-		}
+		m.records.set(id, rec)
 	}
 	return nil
 }
@@ -98,9 +85,9 @@ func changeAll(find func(id string) *Record, change func(*Record) (*Record, erro
 func (m *Memory) List(ctx context.Context) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		m.mu.RLock()
-		records := maps.Clone(m.records)
+		records := m.records.all()
 		m.mu.RUnlock()
-		listRecords(ctx, slices.Collect(maps.Values(records)), yield)
+		listRecords(ctx, records, yield)
 	}
 }
 

@@ -1,0 +1,62 @@
+package auth_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sparkhttp/spark/auth"
+)
+
+// However keys come and go, Memory holds what a map would.
+func TestMemoryIsAMap(t *testing.T) {
+	ctx := t.Context()
+	store, want := auth.NewMemory(), map[string]string{}
+	sum := auth.Hash{Sum: [32]byte{1}}
+	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable
+	id := func(n int) string { return fmt.Sprintf("%012d", n) }
+	for round := range 40 {
+		most, remove := 1+rng.IntN(400), rng.IntN(10) // grows, shrinks, and is emptied
+		for range 300 {
+			key, owner := id(rng.IntN(most)), fmt.Sprint("user-", round)
+			if rng.IntN(10) < remove {
+				owner = ""
+			}
+			require.NoError(t, store.Update(ctx, func(old *auth.Record) (*auth.Record, error) {
+				require.Equal(t, want[key] != "", old != nil)
+				if owner == "" {
+					return nil, nil
+				}
+				return &auth.Record{KeyInfo: auth.KeyInfo{ID: key, Prefix: "a", Owner: owner, Created: time.Unix(1, 0)}, Current: sum}, nil
+			}, key))
+			if want[key] = owner; owner == "" {
+				delete(want, key)
+			}
+		}
+		for n := range 400 {
+			rec, err := store.Lookup(ctx, id(n))
+			if want[id(n)] == "" {
+				require.ErrorIs(t, err, auth.ErrNotFound)
+			} else {
+				require.NoError(t, err)
+				require.Equal(t, id(n), rec.ID)
+				require.Equal(t, want[id(n)], rec.Owner)
+			}
+		}
+		var listed []string
+		for rec, err := range store.List(ctx) {
+			require.NoError(t, err)
+			listed = append(listed, rec.ID)
+		}
+		require.Equal(t, slices.Sorted(maps.Keys(want)), listed)
+	}
+	for _, odd := range []string{"", "short", string(make([]byte, 12)), id(1) + "0"} {
+		_, err := store.Lookup(ctx, odd)
+		require.ErrorIs(t, err, auth.ErrNotFound)
+	}
+}
