@@ -197,7 +197,7 @@ func expose(h http.Header) {
 			return
 		}
 	}
-	h[headerExpose] = append(h[headerExpose], exposed)
+	h[headerExpose] = append(slices.Clip(h[headerExpose]), exposed) // which may be shared
 }
 
 // setLegacy sets the fields that have no specification, for the policy that is

@@ -28,7 +28,8 @@ const (
 // A key takes 22 to 32 bytes for each policy that it has used and that is not
 // full again, whatever the length of the key: buckets are found by a hash of 62
 // bits with a secret seed. So two keys can share a bucket, but of a million keys
-// any two do with a probability below one in a million.
+// any two do with a probability below one in a million. Permits take more, but
+// there are only as many as there are requests being served.
 //
 // If there is no place for a new key, those whose buckets are full again are
 // forgotten, which changes nothing for them, then one that has used the least.
@@ -239,9 +240,11 @@ func (m *Memory) resolve(h *Hold, changes *[maxPolicies]change) (hash uint64, er
 		p := h.Charges[i].Policy
 		n := names[p.Name]
 		if n == nil {
-			if n, err = m.addName(p.Name); err != nil {
+			if err := m.register(p.Name); err != nil {
 				return 0, err
 			}
+			names = m.names.Load().byName
+			n = names[p.Name]
 		}
 		if p.Unit != Concurrency {
 			b := p.bucket()
@@ -259,21 +262,26 @@ func (m *Memory) resolve(h *Hold, changes *[maxPolicies]change) (hash uint64, er
 	return hash, nil
 }
 
-func (m *Memory) addName(s string) (*name, error) {
+// register gives numbers to those names that have none yet.
+func (m *Memory) register(names ...string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	old := m.names.Load()
-	if n := old.byName[s]; n != nil {
-		return n, nil
-	}
-	if len(old.byName) == maxNames {
-		return nil, errNames
-	}
-	n := &name{number: len(old.byNumber)}
-	next := &registry{byName: map[string]*name{s: n}, byNumber: append(slices.Clone(old.byNumber), n)}
+	next := &registry{byName: make(map[string]*name, len(old.byName)+len(names)), byNumber: slices.Clone(old.byNumber)}
 	maps.Copy(next.byName, old.byName)
+	for _, s := range names {
+		if next.byName[s] != nil {
+			continue
+		}
+		if len(next.byName) == maxNames {
+			return errNames
+		}
+		n := &name{number: len(next.byNumber)}
+		next.byName[s] = n
+		next.byNumber = append(next.byNumber, n)
+	}
 	m.names.Store(next)
-	return n, nil
+	return nil
 }
 
 // fill tells how much of a bucket is used that gets full in left ticks.

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -254,6 +257,32 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	require.LessOrEqual(t, m.Len(), most)
 	require.Greater(t, m.Len(), most*9/10)
+}
+
+// TestMemoryPerKey measures what the documentation of Memory claims.
+func TestMemoryPerKey(t *testing.T) {
+	live := func() float64 {
+		runtime.GC()
+		runtime.GC() // what pools hold is freed by the second
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	const keys = 100_000
+	p := &ratelimit.Policy{Name: "p", Limit: 1000, Window: 24 * time.Hour}
+	h := &ratelimit.Hold{Charges: []ratelimit.Charge{charge(p, 1)}}
+	long := strings.Repeat("x", 200)
+	before := live()
+	m := ratelimit.NewMemory(0)
+	for i := range keys {
+		h.Key = long + strconv.Itoa(i)
+		granted, err := m.Take(t.Context(), h)
+		require.True(t, granted && err == nil)
+	}
+	perKey := (live() - before) / keys
+	require.Equal(t, keys, m.Len())
+	require.Less(t, perKey, 33.0)
+	require.Greater(t, perKey, 20.0, "all are there")
 }
 
 // TestFloodCannotFreeALimitedKey is the attack: who is limited sends a flood from

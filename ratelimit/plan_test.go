@@ -1,8 +1,10 @@
 package ratelimit_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 	"time"
 
@@ -134,6 +136,30 @@ func TestKeysOfUsersAndAddressesAreApart(t *testing.T) {
 	for _, user := range []string{"", "ip:192.0.2.1", "key:ip:192.0.2.1", "key:key:ip:192.0.2.1", "192.0.2.1", "ip:", "key:"} {
 		require.Equal(t, 200, get(h, "/", user).Code, user)
 		require.Equal(t, 429, get(h, "/", user).Code, user)
+	}
+}
+
+// TestTooManyNames has New say it, rather than the request for the last of them.
+func TestTooManyNames(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		limiter ratelimit.Limiter
+	}{{"in memory", nil}, {"remote", &remote{Memory: ratelimit.NewMemory(0)}}} {
+		t.Run(tt.name, func(t *testing.T) {
+			endpoints := make(map[string][]ratelimit.Policy)
+			for i := range 1023 {
+				endpoints[strconv.Itoa(i)] = []ratelimit.Policy{perHour(fmt.Sprint("p", i), 1)}
+			}
+			cfg := ratelimit.Config{Endpoints: endpoints, Endpoint: byUser, Limiter: tt.limiter}
+			h := newMiddleware(t, cfg).Handler(ok)
+			for i := range 1023 {
+				require.Equal(t, 200, get(h, "/", strconv.Itoa(i)).Code)
+				require.Equal(t, 429, get(h, "/", strconv.Itoa(i)).Code)
+			}
+			endpoints["more"] = []ratelimit.Policy{perHour("more", 1)}
+			_, err := ratelimit.New(cfg)
+			require.ErrorContains(t, err, "1023 names")
+		})
 	}
 }
 

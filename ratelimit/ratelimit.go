@@ -23,10 +23,13 @@
 package ratelimit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -71,7 +74,8 @@ type Config struct {
 	// response. Zero means 10 minutes.
 	Lease time.Duration
 
-	// Limiter keeps the buckets. Nil means a [Memory] of the default size.
+	// Limiter keeps the buckets. Nil means a [Memory] of the default size. No more
+	// than 1023 names of policies are possible.
 	Limiter Limiter
 	// Timeout is how long a Limiter may take for a decision that is not a Memory.
 	// Zero means 250 milliseconds.
@@ -127,6 +131,9 @@ func New(cfg Config) (*Middleware, error) {
 	if m.memory == nil {
 		m.local = NewMemory(localBuckets)
 	}
+	if err = m.register(); err != nil {
+		return nil, err
+	}
 	m.pool.New = func() any {
 		return &Reservation{m: m, hold: Hold{Charges: make([]Charge, 0, maxPolicies)}, stock: new(stock)}
 	}
@@ -162,6 +169,20 @@ func (cfg *Config) check() error {
 		cfg.ErrorHandler = problem.Write
 	}
 	return nil
+}
+
+// register makes the names of all policies known to the Memory that decides or
+// stands in: that there are too many must not come out at a request.
+func (m *Middleware) register() error {
+	var names []string
+	for _, p := range append(slices.Collect(maps.Values(m.plans)), m.base) {
+		for _, s := range append(slices.Collect(maps.Values(p.endpoints)), p.base) {
+			for _, policy := range s.policies {
+				names = append(names, policy.Name)
+			}
+		}
+	}
+	return cmp.Or(m.memory, m.local).register(names...)
 }
 
 // Reserve charges key by the policies of plan: one request, one permit, and the
