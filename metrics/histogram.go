@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -104,16 +105,19 @@ func durations(bounds []float64) (*layout, error) { return newLayout(4, -14, 14,
 
 // histogram counts observations in classic and native buckets at once. It does
 // what a prometheus.Histogram does at a fraction of the time, in fixed memory:
-// no lock, no search, no map. Its methods may be used by many goroutines.
+// no search, no map. Its methods may be used by many goroutines, but for those
+// that want the lock held.
 type histogram struct {
 	*layout
 	desc      *prometheus.Desc
 	values    []string
 	created   time.Time
-	sum       atomic.Uint64 // bits of a float64
-	whole     atomic.Uint64 // what observeInt adds to the sum, in one step
-	counts    []atomic.Uint64
 	exemplars []atomic.Pointer[exemplar] // one for each classic bucket
+
+	mu     *sync.Mutex // guards what follows; histograms that are counted in batches share one
+	sum    float64
+	whole  uint64 // the part of the sum that addIntLocked added
+	counts []uint64
 }
 
 // exemplar is a trace that an observation was part of.
@@ -127,77 +131,77 @@ type exemplar struct {
 // tracing every request from costing an allocation for every request.
 const exemplarAge = time.Second
 
-func newHistogram(l *layout, desc *prometheus.Desc, values []string) *histogram {
+// newHistogram returns a histogram that mu guards; nil means a lock of its own.
+func newHistogram(l *layout, desc *prometheus.Desc, values []string, mu *sync.Mutex) *histogram {
+	if mu == nil {
+		mu = new(sync.Mutex)
+	}
 	return &histogram{
 		layout:    l,
 		desc:      desc,
 		values:    slices.Clone(values),
 		created:   time.Now(),
-		counts:    make([]atomic.Uint64, len(l.upper)),
 		exemplars: make([]atomic.Pointer[exemplar], len(l.bounds)+1),
+		mu:        mu,
+		counts:    make([]uint64, len(l.upper)),
 	}
 }
 
-// observe counts v and returns its cell, or -1 if v is not finite.
-func (h *histogram) observe(v float64) int {
+// observe counts v, unless it is not finite.
+func (h *histogram) observe(v float64) {
 	if v-v != 0 {
-		return -1
+		return
 	}
-	c := h.cell(v)
-	h.counts[c].Add(1)
-	for v != 0 {
-		old := h.sum.Load()
-		if h.sum.CompareAndSwap(old, math.Float64bits(math.Float64frombits(old)+v)) {
-			break
-		}
-	}
-	return c
+	h.mu.Lock()
+	h.addLocked(v)
+	h.mu.Unlock()
 }
 
-// observeInt counts n, which is not negative, in less time than observe.
-func (h *histogram) observeInt(n int64) {
-	h.counts[h.cell(float64(n))].Add(1)
-	if n != 0 {
-		h.whole.Add(uint64(n)) // #nosec G115 -- see above
-	}
+// addLocked counts v, which is finite.
+func (h *histogram) addLocked(v float64) {
+	h.counts[h.cell(v)]++
+	h.sum += v
+}
+
+// addIntLocked counts n, which is not negative.
+func (h *histogram) addIntLocked(n int64) {
+	h.counts[h.cell(float64(n))]++
+	h.whole += uint64(n) // #nosec G115 -- see above
 }
 
 func (h *histogram) total() float64 {
-	return math.Float64frombits(h.sum.Load()) + float64(h.whole.Load())
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.totalLocked()
 }
 
-// observeTrace counts v and keeps trace as an exemplar, unless there is one of
-// late.
-func (h *histogram) observeTrace(v float64, trace string) {
-	c := h.observe(v)
-	if c < 0 {
-		return
-	}
-	slot := &h.exemplars[h.classic[c]]
+func (h *histogram) totalLocked() float64 { return h.sum + float64(h.whole) }
+
+// exemplify keeps trace as an exemplar of v, unless there is one of late.
+func (h *histogram) exemplify(v float64, trace string) {
+	slot := &h.exemplars[h.classic[h.cell(v)]]
 	if old := slot.Load(); old == nil || time.Since(old.at) >= exemplarAge {
 		// Not the caller's string: it is part of a header.
 		slot.CompareAndSwap(old, &exemplar{trace: strings.Clone(trace), value: v, at: time.Now()})
 	}
 }
 
-// snapshot adds the counts of h to those in into, which may be nil.
-func (h *histogram) snapshot(into []uint64) []uint64 {
-	if into == nil {
-		into = make([]uint64, len(h.counts))
-	}
-	for i := range h.counts {
-		into[i] += h.counts[i].Load()
-	}
-	return into
+// snapshot returns the counts of h and their sum, of one moment.
+func (h *histogram) snapshot() (counts []uint64, sum float64) {
+	counts = make([]uint64, len(h.upper))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	copy(counts, h.counts)
+	return counts, h.totalLocked()
 }
 
-// metric returns h as it is now. The count of the result is the sum of its
-// buckets, whatever is observed meanwhile.
+// metric returns h as it is now.
 func (h *histogram) metric() (prometheus.Metric, error) {
 	var total, zero uint64
 	native := make(map[int]int64)
 	classic := make([]uint64, len(h.bounds)+1)
-	for c, n := range h.snapshot(nil) {
+	counts, sum := h.snapshot()
+	for c, n := range counts {
 		if n == 0 {
 			continue
 		}
@@ -209,7 +213,6 @@ func (h *histogram) metric() (prometheus.Metric, error) {
 			native[h.native[c]] += int64(n) // #nosec G115 -- no counter gets there in a human life
 		}
 	}
-	sum := h.total()
 	inner, err := prometheus.NewConstNativeHistogram(h.desc, total, sum, native, nil, zero,
 		h.schema, h.zero, h.created, h.values...)
 	if err != nil {

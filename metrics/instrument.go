@@ -85,7 +85,7 @@ func (m *Metrics) Histogram(name, help string, buckets []float64, by ...Dimensio
 	}
 	h := &histograms{desc: prometheus.NewDesc(name, help, names(by), nil)}
 	h.table = declare(m, name, by, err, h, func(values []string) *histogram {
-		return newHistogram(l, h.desc, values)
+		return newHistogram(l, h.desc, values, nil)
 	})
 	return &Histogram{h.table}
 }

@@ -75,7 +75,7 @@ func (m *Metrics) Handler(next http.Handler) http.Handler {
 	q := m.http
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e := &q.watchers[methodIndex(r.Method)]
-		e.active.Add(1)
+		q.lanes.at(r).began[e.method].Add(1)
 		if (r.ContentLength < 0 || r.ContentLength > maxClaimed) && r.Body != nil {
 			c := &countingWatcher{watcher: e, body: r.Body}
 			r.Body = c
@@ -91,7 +91,6 @@ func (m *Metrics) Handler(next http.Handler) http.Handler {
 type watcher struct {
 	q      *requests
 	method int
-	active atomic.Int64
 }
 
 // StreamBegan implements [response.StreamWatcher].
@@ -104,24 +103,18 @@ func (e *watcher) ResponseEnded(w *response.Writer, end response.End) {
 
 func (e *watcher) ended(w *response.Writer, end response.End, size int64) {
 	took := w.Elapsed()
-	e.active.Add(-1)
 	r := w.Request()
 	status, why := verdict(w, end)
 	s := e.q.series(e.q.route(r), seriesID{e.method, status, why})
 	if trace := traceID(r.Header); trace != "" {
-		s.duration.observeTrace(took.Seconds(), trace)
-	} else {
-		s.duration.observe(took.Seconds())
+		s.duration.exemplify(took.Seconds(), trace)
 	}
 	if w.Streaming() {
 		e.q.streams.Add(-1)
 		first, _ := w.FirstByte()
 		e.q.firstByte(s).observe(first.Seconds())
 	}
-	if s.requestSize != nil {
-		s.requestSize.observeInt(size)
-		s.responseSize.observeInt(w.Bytes())
-	}
+	e.q.lanes.at(w).add(e.method, observation{s, took, size, w.Bytes()}, &e.q.counting)
 }
 
 // countingWatcher is for a request whose size is known only by reading it.
@@ -186,6 +179,8 @@ type requests struct {
 	bytes    *layout
 	watchers [len(known)]watcher
 	streams  atomic.Int64
+	lanes    lanes
+	counting sync.Mutex // guards all histograms
 
 	// routes are found by what they were asked for: the pattern, method and
 	// all. The map is replaced, never changed: it is read without the lock.
@@ -244,6 +239,7 @@ func newRequests(m *Metrics) (*requests, error) {
 		dropped: m.dropped.WithLabelValues("http_server_request_duration_seconds"),
 		seconds: m.seconds,
 		bytes:   bytes,
+		lanes:   newLanes(),
 		labels:  make(map[string]*route),
 		late:    &route{label: other},
 
@@ -353,10 +349,10 @@ func (q *requests) addLateLocked(id seriesID) *series {
 
 func (q *requests) newSeriesLocked(rt *route, id seriesID) *series {
 	values := []string{known[id.method], rt.label, strconv.Itoa(id.status), id.why.label(id.status)}
-	s := &series{seriesID: id, duration: newHistogram(q.seconds, q.durationDesc, values)}
+	s := &series{seriesID: id, duration: newHistogram(q.seconds, q.durationDesc, values, &q.counting)}
 	if rt.label != unmatched || id.status/100 != 4 {
-		s.requestSize = newHistogram(q.bytes, q.requestSizeDesc, values)
-		s.responseSize = newHistogram(q.bytes, q.responseDesc, values)
+		s.requestSize = newHistogram(q.bytes, q.requestSizeDesc, values, &q.counting)
+		s.responseSize = newHistogram(q.bytes, q.responseDesc, values, &q.counting)
 	}
 	sets := append([]*series{s}, *rt.sets.Load()...)
 	rt.sets.Store(&sets)
@@ -368,12 +364,16 @@ func (q *requests) firstByte(s *series) *histogram {
 	if h := s.firstByte.Load(); h != nil {
 		return h
 	}
-	s.firstByte.CompareAndSwap(nil, newHistogram(q.seconds, q.firstByteDesc, s.duration.values))
+	s.firstByte.CompareAndSwap(nil, newHistogram(q.seconds, q.firstByteDesc, s.duration.values, &q.counting))
 	return s.firstByte.Load()
 }
 
-// all returns the routes there are.
+// active returns how many requests of each method are being served.
+func (q *requests) active() [len(known)]int64 { return q.lanes.settle(&q.counting) }
+
+// all returns the routes there are, with all that was measured so far counted.
 func (q *requests) all() []*route {
+	q.lanes.settle(&q.counting)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return slices.Collect(maps.Values(q.labels))
@@ -390,9 +390,8 @@ func (q *requests) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (q *requests) Collect(ch chan<- prometheus.Metric) {
-	for i := range q.watchers {
-		ch <- prometheus.MustNewConstMetric(q.activeDesc, prometheus.GaugeValue,
-			float64(q.watchers[i].active.Load()), known[i])
+	for method, n := range q.active() {
+		ch <- prometheus.MustNewConstMetric(q.activeDesc, prometheus.GaugeValue, float64(n), known[method])
 	}
 	ch <- prometheus.MustNewConstMetric(q.streamsDesc, prometheus.GaugeValue, float64(q.streams.Load()))
 	for _, rt := range q.all() {

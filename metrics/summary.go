@@ -88,8 +88,8 @@ func (m *Metrics) summarize() summary {
 		Routes:      m.http.summarize(),
 		Providers:   m.genai.summarize(),
 	}
-	for i := range m.http.watchers {
-		s.ActiveRequests += m.http.watchers[i].active.Load()
+	for _, n := range m.http.active() {
+		s.ActiveRequests += n
 	}
 	return s
 }
@@ -116,9 +116,12 @@ type tally struct {
 
 func (t *tally) add(h *histogram, failed, gone bool) {
 	before := t.Count
-	t.counts = h.snapshot(t.counts)
-	t.Count = 0
-	for _, n := range t.counts {
+	counts, _ := h.snapshot()
+	if t.counts == nil {
+		t.counts = make([]uint64, len(counts))
+	}
+	for i, n := range counts {
+		t.counts[i] += n
 		t.Count += n
 	}
 	switch {
