@@ -155,15 +155,39 @@ func TestBudgetBounded(t *testing.T) {
 		s := newService(t)
 		gate, err := auth.New(auth.Config{Store: s.store, FailedAttempts: 20})
 		require.NoError(t, err)
-		for range 20 {
-			from(gate, "192.0.2.1:1", s.keys["unknown"])
+		var guessing []string
+		for i := range 30 {
+			guessing = append(guessing, fmt.Sprintf("192.0.2.%d:1", i))
+			for range 20 {
+				from(gate, guessing[i], s.keys["unknown"])
+			}
 		}
 		for i := range auth.MaxBlocked + 5000 {
 			addr := fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255)
 			require.Equal(t, auth.UnknownKey, from(gate, addr, s.keys["unknown"]).Reason)
 		}
 		require.Equal(t, auth.MaxBlocked, gate.Tracked())
-		require.Equal(t, auth.Blocked, from(gate, "192.0.2.1:1", s.keys["good"]).Reason)
+		for _, addr := range guessing {
+			require.Equal(t, auth.Blocked, from(gate, addr, s.keys["good"]).Reason, "who fails most is remembered")
+		}
+	})
+}
+
+// Guesses that were let in at once keep an address out for no longer than as
+// many one after the other.
+func TestBudgetAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		gate, err := auth.New(auth.Config{Store: &slow{Memory: s.store, delay: time.Second}, FailedAttempts: 10, FailureWindow: 100 * time.Second})
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() { from(gate, "192.0.2.1:1", s.keys["unknown"]) })
+		}
+		wg.Wait()
+		e := from(gate, "192.0.2.1:1", s.keys["good"])
+		require.Equal(t, auth.Blocked, e.Reason)
+		require.Equal(t, 9*time.Second, e.RetryAfter, "10 s from when they came, a second ago")
 	})
 }
 

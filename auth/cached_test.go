@@ -185,6 +185,26 @@ func TestInvalidate(t *testing.T) {
 	})
 }
 
+// What a lookup in progress has read is not remembered if all is forgotten
+// meanwhile.
+func TestInvalidateAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, behind, m := newCached(t, auth.CachedConfig{MaxRevocationDelay: time.Hour})
+		behind.delay = time.Second
+		_, info, err := m.Create(t.Context(), auth.KeyInfo{Owner: "ada"})
+		require.NoError(t, err)
+		go func() { _, _ = c.Lookup(t.Context(), info.ID) }()
+		synctest.Wait()
+		_, err = m.Revoke(t.Context(), info.ID)
+		require.NoError(t, err)
+		c.Invalidate()
+		time.Sleep(time.Minute)
+		rec, err := c.Lookup(t.Context(), info.ID)
+		require.NoError(t, err)
+		require.False(t, rec.Revoked.IsZero())
+	})
+}
+
 // Many who need one record ask once, and are not harmed by one who leaves.
 func TestCachedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

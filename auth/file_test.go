@@ -3,6 +3,7 @@ package auth_test
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -220,6 +221,31 @@ func TestFileCorrupt(t *testing.T) {
 		require.ErrorIs(t, o.Update(t.Context(), func(old *auth.Record) (*auth.Record, error) { return old, nil }, info.ID), fs.ErrNotExist)
 		require.NoFileExists(t, o.path)
 	})
+}
+
+// Who has the file open while it is replaced reads all of the old one, and
+// nothing is left beside the new one but the lock.
+func TestFileReplacedAsAWhole(t *testing.T) {
+	dir := t.TempDir()
+	o := openFile(t, filepath.Join(dir, "keys.json"))
+	create(t, o)
+	before, err := os.ReadFile(o.path)
+	require.NoError(t, err)
+	reader, err := os.Open(o.path)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, reader.Close()) }()
+	create(t, o)
+	read, err := io.ReadAll(reader)
+	require.NoError(t, err)
+	require.Equal(t, string(before), string(read))
+	after, err := os.ReadFile(o.path)
+	require.NoError(t, err)
+	require.Greater(t, len(after), len(before))
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		require.Contains(t, []string{"keys.json", "keys.json.lock"}, e.Name())
+	}
 }
 
 // If the new file can't be put in place, all stays as it was.
