@@ -114,6 +114,20 @@ func TestStorm(t *testing.T) {
 	})
 }
 
+// Who was reported long ago is news again.
+func TestCalm(t *testing.T) {
+	r := &recorder{}
+	bubble(t, errtrack.Config{FirstN: 2}, r, func(t *testing.T, c *errtrack.Collector) {
+		defer running(t, c)()
+		for range 5 {
+			c.Track(t.Context(), text("x"))
+			time.Sleep(61 * time.Second)
+		}
+		synctest.Wait()
+		require.Equal(t, []string{"x", "x", "x", "x", "x"}, r.summary())
+	})
+}
+
 // A Reporter that is down for a minute loses nothing below the bound, and is told
 // how much it lost above.
 func TestReporterDown(t *testing.T) {
@@ -300,7 +314,7 @@ func TestFlush(t *testing.T) {
 		})
 	})
 	t.Run("interrupted", func(t *testing.T) {
-		r := &recorder{answer: func(ctx context.Context, _ errtrack.Report) error { <-ctx.Done(); return ctx.Err() }}
+		r := &recorder{answer: func(ctx context.Context, _ errtrack.Report) error { <-ctx.Done(); return errtrack.Permanent(ctx.Err()) }}
 		bubble(t, errtrack.Config{}, r, func(t *testing.T, c *errtrack.Collector) {
 			stop := running(t, c)
 			c.Track(t.Context(), text("x"))

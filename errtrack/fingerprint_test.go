@@ -196,6 +196,14 @@ func TestFingerprint(t *testing.T) {
 	}
 }
 
+// Of several stacks in a tree, the one nearest to the cause counts.
+func TestFingerprintByTheInnermostStack(t *testing.T) {
+	pcs := make([]uintptr, 32)
+	outer := &stacked{store(), pcs[:runtime.Callers(1, pcs)]}
+	_, title := errtrack.Fingerprint(failure(outer))
+	require.Contains(t, title, " in errtrack_test.store")
+}
+
 // The groups of an older build are found again: these must never change without
 // a new version.
 func TestFingerprintStaysTheSame(t *testing.T) {

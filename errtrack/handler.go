@@ -26,8 +26,8 @@ import (
 //
 // One request makes one event, the first: be it from here or from
 // [Collector.Track] with the context of the request or one made of it. What is
-// worse is not lost to what came before it: a critical event and a panic count
-// even so. A response that says nothing but that it failed is grouped by its
+// worse is not lost to what came before it: a critical event that is tracked and
+// a panic count even so. A response that says nothing but that it failed is grouped by its
 // route and status.
 func (c *Collector) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

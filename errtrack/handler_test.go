@@ -239,6 +239,16 @@ func TestErrorHandler(t *testing.T) {
 	require.Equal(t, 1, events(c))
 }
 
+func TestErrorHandlerIsNotAskedTooLate(t *testing.T) {
+	c := newCollector(t, errtrack.Config{ErrorHandler: func(http.ResponseWriter, *http.Request, error) { t.Error("asked") }})
+	h := c.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "half of the ans")
+		panic("oops")
+	}))
+	require.PanicsWithValue(t, http.ErrAbortHandler, func() { h.ServeHTTP(httptest.NewRecorder(), newRequest(t, "GET /", nil)) })
+	require.Equal(t, 1, events(c))
+}
+
 func TestErrAbortHandler(t *testing.T) {
 	c := newCollector(t, errtrack.Config{})
 	h := c.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
@@ -290,10 +300,14 @@ func TestOneEventPerRequest(t *testing.T) {
 			c.Track(r.Context(), text("tracked"))
 			panic("oops")
 		}, []string{"panic: oops", "tracked"}},
+		{"critical by its route", func(c *errtrack.Collector, _ *slog.Logger, w http.ResponseWriter, r *http.Request) {
+			c.Track(r.Context(), text("tracked"))
+			w.WriteHeader(507) // which a rule calls critical
+		}, []string{"tracked"}},
 		{"panic", func(*errtrack.Collector, *slog.Logger, http.ResponseWriter, *http.Request) { panic("oops") }, []string{"panic: oops"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := newCollector(t, errtrack.Config{InApp: func(string) bool { return false }})
+			c := newCollector(t, errtrack.Config{InApp: func(string) bool { return false }, Rules: []errtrack.Rule{{Severity: errtrack.Critical, MinStatus: 507}}})
 			log := slog.New(errtrack.NewSlogHandler(c, slog.DiscardHandler))
 			serve(c.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { tt.h(c, log, w, r) })), newRequest(t, "GET /", nil))
 			var got []string

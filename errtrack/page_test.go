@@ -113,3 +113,13 @@ func TestEmptyPage(t *testing.T) {
 	require.Contains(t, serve(c.Page(), newRequest(t, "GET /", nil, "Accept", "text/html")).Body.String(), "None so far.")
 	require.Contains(t, serve(c.Page(), newRequest(t, "GET /", nil)).Body.String(), `"groups":[]`)
 }
+
+func TestPageIsLimited(t *testing.T) {
+	c := newCollector(t, errtrack.Config{})
+	for i := range 300 {
+		c.Track(t.Context(), errtrack.Event{Message: word(i)})
+	}
+	var got struct{ Groups []errtrack.Group }
+	require.NoError(t, json.Unmarshal(serve(c.Page(), newRequest(t, "GET /", nil)).Body.Bytes(), &got))
+	require.Len(t, got.Groups, 200)
+}
