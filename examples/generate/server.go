@@ -120,6 +120,7 @@ func (s *server) newGate() (err error) {
 		MasterKeys: func() []string { return s.cfg.masterKeys },
 		ClientIP:   func(r *http.Request) netip.Addr { return client.Addr(r) },
 		OnAttempt:  s.observe.attempt,
+		Logger:     s.log,
 	})
 	if err != nil {
 		return err
