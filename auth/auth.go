@@ -90,8 +90,8 @@ type Config struct {
 	// proxy. Default: the address in RemoteAddr.
 	ClientIP func(*http.Request) netip.Addr
 
-	// OnAttempt is told of each request, after it was let in or refused.
-	// Optional.
+	// OnAttempt is told of each request, after it was let in or refused, and
+	// once more of one whose key is good but lacks a scope. Optional.
 	OnAttempt func(context.Context, Attempt)
 	// ErrorHandler answers a request that is refused; the error is an [*Error].
 	// The headers that RFC 6750 wants are set before. Default: [problem.Write].

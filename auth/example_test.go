@@ -66,6 +66,31 @@ func Example() {
 	// /report 403 Bearer realm="api", error="insufficient_scope", scope="report:read"
 }
 
+// Who guesses keys is shut out, and somebody is told.
+func ExampleConfig_failedAttempts() {
+	gate, err := auth.New(auth.Config{
+		Store:          auth.NewMemory(),
+		FailedAttempts: 2,
+		OnAttempt: func(_ context.Context, at auth.Attempt) {
+			if at.Exhausted {
+				fmt.Println("guessing:", at.Client)
+			}
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	h := gate.Handler(http.NotFoundHandler())
+	for range 3 {
+		get(h, "/", "guess")
+	}
+	// Output:
+	// / 401 Bearer realm="api", error="invalid_token"
+	// guessing: 192.0.2.1
+	// / 401 Bearer realm="api", error="invalid_token"
+	// / 429
+}
+
 // A key that is rotated stays good for a while, and its use is noticed.
 func ExampleManager_Rotate() {
 	ctx := context.Background()

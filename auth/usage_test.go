@@ -133,6 +133,27 @@ func TestLastUsedUndoesNothing(t *testing.T) {
 	})
 }
 
+// Another server may have noted a later use.
+func TestLastUsedNeverGoesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newService(t)
+		gate, err := auth.New(auth.Config{Store: s.store})
+		require.NoError(t, err)
+		stop := running(t, gate)
+		_, err = gate.Authenticate(requestWithText(s.keys["good"]))
+		require.NoError(t, err)
+		later := time.Now().Add(time.Hour).UTC()
+		require.NoError(t, s.store.Update(t.Context(), func(rec *auth.Record) (*auth.Record, error) {
+			rec.LastUsed = later
+			return rec, nil
+		}, s.ids["good"]))
+		stop()
+		info, err := s.manager.Get(t.Context(), s.ids["good"])
+		require.NoError(t, err)
+		require.Equal(t, later, info.LastUsed)
+	})
+}
+
 // What waits for being written is bounded.
 func TestLastUsedBounded(t *testing.T) {
 	gate := newService(t).gate(t, auth.Config{})

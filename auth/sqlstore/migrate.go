@@ -14,7 +14,7 @@ import (
 var migrations embed.FS
 
 // lockID is what processes that migrate at once agree on: "spark" in ASCII.
-const lockID = 0x737061726b
+const lockID int64 = 0x737061726b
 
 // Migrations returns the migrations of a dialect: files whose names sort in the
 // order in which they are to be applied. It is for those who have a tool of
