@@ -139,9 +139,7 @@ func (s *scope) ResponseEnded(w *response.Writer, end response.End) {
 		if e.Err = s.panic.Unwrap(); e.Err == nil {
 			e.Message = panicMessage(s.panic.Value)
 		}
-	case end.Kind != response.Failed && end.Kind != response.Truncated,
-		r.Context().Err() != nil && harmless(end.Err), // the answer to somebody who has left
-		s.worst.Load() > 0:
+	case end.Kind != response.Failed && end.Kind != response.Truncated, s.worst.Load() > 0:
 		return
 	case bare:
 		e.Err, e.Message = nil, cmp.Or(http.StatusText(int(status)), "unknown status")
