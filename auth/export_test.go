@@ -32,6 +32,9 @@ func (a *Authenticator) NoteUses(n int) {
 	}
 }
 
+// Slots returns for how many records a store has room.
+func (m *Memory) Slots() int { return len(m.records.slots) }
+
 // Tracked returns how many addresses the budget remembers.
 func (a *Authenticator) Tracked() int {
 	a.budget.mu.Lock()

@@ -55,6 +55,13 @@ func TestMemoryIsAMap(t *testing.T) {
 		}
 		require.Equal(t, slices.Sorted(maps.Keys(want)), listed)
 	}
+	churned := auth.NewMemory()
+	for n := range 10_000 { // room that is no longer needed is used again
+		for _, rec := range []*auth.Record{{KeyInfo: auth.KeyInfo{ID: id(n), Prefix: "a", Owner: "ada", Created: time.Unix(1, 0)}, Current: sum}, nil} {
+			require.NoError(t, churned.Update(ctx, func(*auth.Record) (*auth.Record, error) { return rec, nil }, id(n)))
+		}
+	}
+	require.Equal(t, 8, churned.Slots())
 	for _, odd := range []string{"", "short", string(make([]byte, 12)), id(1) + "0"} {
 		_, err := store.Lookup(ctx, odd)
 		require.ErrorIs(t, err, auth.ErrNotFound)
