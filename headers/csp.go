@@ -189,10 +189,19 @@ func (c *CSP) text() (string, error) {
 		}
 		parts = append(parts, part)
 	}
+	rest, err := c.rest()
+	if err != nil {
+		return "", err
+	}
+	return strings.Join(append(parts, rest...), "; "), nil
+}
+
+// rest returns the directives that list no sources.
+func (c *CSP) rest() (parts []string, err error) {
 	if c.Sandbox != nil {
 		for _, flag := range c.Sandbox {
 			if !slices.Contains(sandboxFlags, flag) {
-				return "", fmt.Errorf("sandbox has %q, which is no flag of it", flag)
+				return nil, fmt.Errorf("sandbox has %q, which is no flag of it", flag)
 			}
 		}
 		parts = append(parts, strings.Join(append([]string{"sandbox"}, c.Sandbox...), " "))
@@ -206,18 +215,18 @@ func (c *CSP) text() (string, error) {
 	if c.TrustedTypes != nil {
 		for _, policy := range c.TrustedTypes {
 			if !trustedPolicy(policy) || policy == "'none'" && len(c.TrustedTypes) > 1 {
-				return "", fmt.Errorf("trusted-types has %q, want names of policies, or 'none' alone", policy)
+				return nil, fmt.Errorf("trusted-types has %q, want names of policies, or 'none' alone", policy)
 			}
 		}
 		parts = append(parts, strings.Join(append([]string{"trusted-types"}, c.TrustedTypes...), " "))
 	}
 	if c.ReportTo != "" {
 		if !endpointName(c.ReportTo) {
-			return "", fmt.Errorf("report-to is %q, want a name of letters, digits and dashes", c.ReportTo)
+			return nil, fmt.Errorf("report-to is %q, want a name of letters, digits and dashes", c.ReportTo)
 		}
 		parts = append(parts, "report-to "+c.ReportTo)
 	}
-	return strings.Join(parts, "; "), nil
+	return parts, nil
 }
 
 func (d directive) text() (string, error) {
