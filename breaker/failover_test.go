@@ -127,6 +127,23 @@ func TestNoAttemptAfterOutput(t *testing.T) {
 	}
 }
 
+// Nobody else is asked for a client that has left, whatever the provider said.
+func TestNoAttemptForAClientThatLeft(t *testing.T) {
+	for _, err := range []error{errDown, anthropic(401, nil), anthropic(429, nil), anthropic(529, nil)} {
+		t.Run(err.Error(), func(t *testing.T) {
+			ctx, leave := context.WithCancel(t.Context())
+			asked := 0
+			_, got := newFailover(t, breaker.FailoverConfig{}).Do(ctx, func(context.Context, string) error {
+				asked++
+				leave()
+				return err
+			})
+			require.Equal(t, 1, asked)
+			require.Equal(t, err, got)
+		})
+	}
+}
+
 // Progress is not output: what arrived may still be thrown away.
 func TestProgressAllowsFallback(t *testing.T) {
 	res, err := newFailover(t, breaker.FailoverConfig{Retries: -1}).Do(t.Context(), func(ctx context.Context, provider string) error {

@@ -169,6 +169,11 @@ func TestGivenUp(t *testing.T) {
 		_, _ = io.WriteString(w, messages+messagesEnd)
 		<-ctx.Done()
 	}
+	const errorEvent = "event: error\ndata: {}\n\n"
+	broken := func(ctx context.Context, w *io.PipeWriter) {
+		_, _ = io.WriteString(w, errorEvent)
+		<-ctx.Done()
+	}
 	readAll := func(resp *http.Response) { _, _ = io.ReadAll(resp.Body) }
 	decode := func(resp *http.Response) { _ = json.NewDecoder(resp.Body).Decode(new(any)) }
 	document := func(kind, text string) pipe {
@@ -194,6 +199,7 @@ func TestGivenUp(t *testing.T) {
 			pipe{status: 200, length: 4, serve: func(_ context.Context, w *io.PipeWriter) { _, _ = io.WriteString(w, "text") }},
 			func(r *http.Response) { _, _ = io.ReadFull(r.Body, make([]byte, 4)) }, time.Hour, "",
 		},
+		{"after an error event", stream(broken), func(r *http.Response) { _, _ = io.ReadFull(r.Body, make([]byte, len(errorEvent))) }, time.Second, "error_event"},
 		{"decoded", document("application/json; charset=utf-8", `{"a":[{"b":"}\"]}"}]}`), decode, time.Hour, ""},
 		{"decoded problem", document("application/problem+json", `[1,{}]`), decode, time.Hour, ""},
 		{"half of JSON", document("application/json", `{"a":["}",{}]`), func(r *http.Response) { go decode(r) }, time.Second, "client_gone"},

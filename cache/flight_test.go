@@ -326,6 +326,21 @@ func TestStaleIfError(t *testing.T) {
 	}
 }
 
+// Who leaves gets no answer, not even an old one.
+func TestStaleIsNotForThoseWhoLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := build(t, cache.Config{TTL: time.Minute, StaleIfError: time.Hour})
+		k := key(t, "a", `{}`)
+		ask(t, c, k, says(new(atomic.Int64), "old"))
+		time.Sleep(2 * time.Minute)
+		ctx, leave := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, leave)
+		_, err := c.Do(ctx, k, func(ctx context.Context, _ *cache.Recorder) error { <-ctx.Done(); return ctx.Err() })
+		require.ErrorIs(t, err, context.Canceled)
+		require.Zero(t, c.Stats().Stale)
+	})
+}
+
 // Everybody who waited is served the stale answer.
 func TestStaleServesFollowers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
