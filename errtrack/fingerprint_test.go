@@ -244,6 +244,7 @@ func TestStableName(t *testing.T) {
 		{"closure in a range", "main.all-range1.func2", "main.all"},
 		{"generic", "main.Map[...].func1", "main.Map"},
 		{"package-level closure", "main.glob..func3", "main.glob"},
+		{"closure of a method that was inlined", "example.com/app.(*server).routes.(*server).generate.func1", "example.com/app.(*server).generate"},
 		{"name that looks like one of the compiler's", "main.function", "main.function"},
 		{"version in a path", "gopkg.in/yaml.v3.Unmarshal", "gopkg.in/yaml.v3.Unmarshal"},
 	} {
@@ -317,4 +318,21 @@ func TestUnversioned(t *testing.T) {
 func TestFingerprintOfATypeWithoutAName(t *testing.T) {
 	_, title := errtrack.Fingerprint(failure(struct{ error }{io.EOF}))
 	require.Equal(t, "struct { error }: EOF", title)
+}
+
+// What lies in the module cache is not the program's own, whatever its name.
+func TestFramesOfOtherModules(t *testing.T) {
+	c := newCollector(t, errtrack.Config{})
+	require.NotPanics(t, func() { c.Track(t.Context(), failure(store())) })
+	own, others := 0, 0
+	for _, f := range only(t, c).Samples[0].Stack {
+		if strings.Contains(f.Function, "stretchr/testify") {
+			others++
+			require.False(t, f.InApp, f.Function)
+		} else if f.InApp {
+			own++
+		}
+	}
+	require.Positive(t, own)
+	require.Positive(t, others)
 }

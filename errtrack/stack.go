@@ -95,7 +95,9 @@ func (a app) frames(stack []uintptr) []Frame {
 	for {
 		f, more := frames.Next()
 		if f.Function != "" {
-			out = append(out, Frame{f.Function, a.inApp(f.Function)})
+			// By its name, what was inlined belongs to the package that did.
+			foreign := a.custom == nil && (strings.Contains(f.File, "@v") || strings.Contains(f.File, "/vendor/"))
+			out = append(out, Frame{f.Function, !foreign && a.inApp(f.Function)})
 		}
 		if !more {
 			return out
@@ -104,7 +106,9 @@ func (a app) frames(stack []uintptr) []Frame {
 }
 
 // stableName drops what the compiler numbers: "app.(*T).Do.func1.2" and
-// "app.Do[...]-range1" are app.(*T).Do and app.Do.
+// "app.Do[...]-range1" are app.(*T).Do and app.Do. It also drops where a method
+// was inlined, which differs from build to build: the closure that is called
+// "app.Make.(*T).Do.func1" for that reason is of app.(*T).Do too.
 func stableName(function string) string {
 	slash := strings.LastIndexByte(function, '/') + 1
 	head, name := function[:slash], strings.ReplaceAll(function[slash:], "[...]", "")
@@ -114,10 +118,14 @@ func stableName(function string) string {
 		}
 		dot := strings.LastIndexByte(name, '.')
 		if dot < 0 || !numbered(name[dot+1:]) {
-			return head + strings.TrimSuffix(name, "-fm")
+			break
 		}
 		name = name[:dot]
 	}
+	if pkg, method := strings.IndexByte(name, '.'), strings.LastIndex(name, ".("); pkg >= 0 && method > pkg {
+		name = name[:pkg] + name[method:]
+	}
+	return head + strings.TrimSuffix(name, "-fm")
 }
 
 // numbered reports whether a part of a name is the compiler's: "", "3", "func1".
