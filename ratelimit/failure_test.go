@@ -33,7 +33,7 @@ func (r *remote) wait(ctx context.Context) error {
 	if r.down.Load() {
 		return errDown
 	}
-	return nil
+	return ctx.Err()
 }
 
 func (r *remote) Take(ctx context.Context, h *ratelimit.Hold) (bool, error) {
@@ -120,20 +120,27 @@ func TestLimiterIsDown(t *testing.T) {
 }
 
 func TestLimiterHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log events
-		l := &remote{Memory: ratelimit.NewMemory(0)}
-		l.hangs.Store(true)
-		h := newMiddleware(t, ratelimit.Config{
-			Policies: []ratelimit.Policy{perHour("p", 10)}, Limiter: l, OnEvent: log.add, Timeout: 80 * time.Millisecond,
-		}).Handler(ok)
-		start := time.Now()
-		w := get(h, "/", "")
-		require.Equal(t, 200, w.Code)
-		require.Equal(t, "degraded", w.Header().Get("X-RateLimit-Mode"))
-		require.Equal(t, 80*time.Millisecond, time.Since(start))
-		require.ErrorIs(t, log[0].Err, context.DeadlineExceeded)
-	})
+	for _, tt := range []struct {
+		name          string
+		timeout, want time.Duration
+	}{{"default", 0, 250 * time.Millisecond}, {"own", 80 * time.Millisecond, 80 * time.Millisecond}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log events
+				l := &remote{Memory: ratelimit.NewMemory(0)}
+				l.hangs.Store(true)
+				h := newMiddleware(t, ratelimit.Config{
+					Policies: []ratelimit.Policy{perHour("p", 10)}, Limiter: l, OnEvent: log.add, Timeout: tt.timeout,
+				}).Handler(ok)
+				start := time.Now()
+				w := get(h, "/", "")
+				require.Equal(t, 200, w.Code)
+				require.Equal(t, "degraded", w.Header().Get("X-RateLimit-Mode"))
+				require.Equal(t, tt.want, time.Since(start))
+				require.ErrorIs(t, log[0].Err, context.DeadlineExceeded)
+			})
+		})
+	}
 }
 
 // TestClientLeavesWhileTheLimiterDecides is no failure of the limiter.
@@ -153,6 +160,23 @@ func TestClientLeavesWhileTheLimiterDecides(t *testing.T) {
 		require.ErrorIs(t, got, context.Canceled)
 		require.Empty(t, log)
 	})
+}
+
+// TestSettleRemotelyAfterTheClientLeft has a limiter that does nothing for a
+// context that has ended.
+func TestSettleRemotelyAfterTheClientLeft(t *testing.T) {
+	l := &remote{Memory: ratelimit.NewMemory(0)}
+	ctx, leave := context.WithCancel(t.Context())
+	h := newMiddleware(t, ratelimit.Config{
+		Policies: []ratelimit.Policy{tokenPolicy, streamPolicy}, Limiter: l,
+	}).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		q, _ := ratelimit.FromContext(r.Context())
+		require.NoError(t, q.Reserve(r.Context(), 500))
+		q.Use(30)
+		leave()
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "/", nil))
+	require.Equal(t, []int64{970, 1}, left(t, l, "ip:192.0.2.1", tokenPolicy, streamPolicy))
 }
 
 // TestSettleAfterTheLimiterFailed reserves with one limiter and settles with it,

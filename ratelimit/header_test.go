@@ -196,9 +196,14 @@ func TestLegacyHeaders(t *testing.T) {
 		}
 		require.Equal(t, "0", got.Get("X-RateLimit-Remaining"))
 		require.Equal(t, strconv.FormatInt(time.Now().Unix()+60, 10), got.Get("X-RateLimit-Reset"))
+		burst := ratelimit.Policy{Name: "burst", Limit: 4, Window: time.Minute}
 		require.NotContains(t, get(newMiddleware(t, ratelimit.Config{
-			Policies: []ratelimit.Policy{{Name: "burst", Limit: 4, Window: time.Minute}},
+			Policies: []ratelimit.Policy{burst},
 		}).Handler(ok), "/", "").Header(), "X-Ratelimit-Limit")
+		require.Equal(t, "4", get(newMiddleware(t, ratelimit.Config{
+			Policies:      []ratelimit.Policy{burst, {Name: "new", Limit: 1, Window: time.Hour, Mode: ratelimit.Shadow}},
+			LegacyHeaders: true,
+		}).Handler(ok), "/", "").Header().Get("X-RateLimit-Limit"), "not of a shadow")
 	})
 }
 

@@ -242,6 +242,26 @@ func TestAbandonedPermitsAreForgotten(t *testing.T) {
 	})
 }
 
+// TestAbandonedPermitsGoWithoutNeed says that they don't stay until there is no
+// place left: other requests find them in passing.
+func TestAbandonedPermitsGoWithoutNeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := ratelimit.NewMemory(100) // a single shard
+		p := &ratelimit.Policy{Name: "streams", Unit: ratelimit.Concurrency, Limit: 1}
+		for i := range 50 {
+			take(t, m, fmt.Sprint(i), charge(p, 1))
+		}
+		time.Sleep(time.Minute)
+		for range 1000 {
+			granted, h := take(t, m, "somebody", charge(p, 1))
+			require.True(t, granted)
+			h.Charges[0].Actual = 0
+			require.NoError(t, m.Settle(t.Context(), h))
+		}
+		require.Zero(t, m.Len())
+	})
+}
+
 func TestMemoryIsBounded(t *testing.T) {
 	most, keys := 200_000, 1_000_000
 	if raceEnabled {

@@ -91,6 +91,11 @@ func TestHowAReservationEnds(t *testing.T) {
 			q.Use(10)
 			q.Use(20)
 		}, 970},
+		{"a negative use does not count", func(_ http.ResponseWriter, r *http.Request, q *ratelimit.Reservation) {
+			_ = q.Reserve(r.Context(), 500)
+			q.Use(10)
+			q.Use(-100)
+		}, 990},
 		{"panic in the middle", func(w http.ResponseWriter, r *http.Request, q *ratelimit.Reservation) {
 			_ = q.Reserve(r.Context(), 500)
 			q.Use(10)
@@ -263,6 +268,20 @@ func TestLateSettle(t *testing.T) {
 			q.Settle(t.Context(), tt.actual)
 			require.Equal(t, []int64{tt.left}, left(t, l, tt.name, day), tt.name)
 		}
+	})
+}
+
+// TestLeaseIsTenMinutesByDefault reserves a permit that nobody gives back.
+func TestLeaseIsTenMinutesByDefault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := ratelimit.NewMemory(0)
+		m := newMiddleware(t, ratelimit.Config{Policies: []ratelimit.Policy{streamPolicy}, Limiter: l})
+		_, err := m.Reserve(t.Context(), "", "k", 0)
+		require.NoError(t, err)
+		time.Sleep(10*time.Minute - 1)
+		require.Equal(t, []int64{0}, left(t, l, "k", streamPolicy))
+		time.Sleep(time.Nanosecond)
+		require.Equal(t, []int64{1}, left(t, l, "k", streamPolicy))
 	})
 }
 
