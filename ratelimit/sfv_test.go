@@ -105,8 +105,8 @@ func parseInteger(s string) (n int64, rest string, err error) {
 	return n, s[i:], nil
 }
 
-// TestParseList tests the parser itself, with what the independent
-// github.com/dunglas/httpsfv says of the same values.
+// TestParseList tests the parser itself. That an independent one reads the fields
+// too is tested with the server of examples/generate.
 func TestParseList(t *testing.T) {
 	for _, tt := range []struct {
 		name, value string
