@@ -13,6 +13,7 @@ import (
 
 	"github.com/sparkhttp/spark/breaker"
 	"github.com/sparkhttp/spark/errtrack"
+	"github.com/sparkhttp/spark/examples/generate/provider"
 )
 
 // unknown is what can't be told from outside: time has passed, or the server.
@@ -110,4 +111,30 @@ func checkEnd(t *testing.T, c *service, status int, errorType string, events uin
 	require.Equal(t, breaker.Closed, counts.State)
 	require.EqualValues(t, stored, c.metric("spark_cache_events_total", `kind="stored"`), "cache")
 	require.Equal(t, int(stored), c.s.cache.Stats().Entries)
+}
+
+// broken is a provider with a defect.
+type broken struct{ provider.Provider }
+
+func (broken) Generate(context.Context, provider.Ask, func(string) error) (provider.Answer, error) {
+	panic("secret of the broken provider")
+}
+
+// A panic, wherever it happens, is one 500 in metrics, one event in error
+// tracking and one problem document, which says nothing of it.
+func TestPanic(t *testing.T) {
+	c := start(t, nil)
+	c.s.providers["local"] = broken{provider.NewLocal(provider.Faults{})}
+	r := c.prompt("hello")
+	r.problem(t, http.StatusInternalServerError)
+	require.NotContains(t, r.text, "secret")
+	require.EqualValues(t, 1, c.metric("http_server_request_duration_seconds_count",
+		`http_route="/api/spark/generate"`, `http_response_status_code="500"`))
+	groups := c.s.errors.Groups(errtrack.Query{})
+	require.Len(t, groups, 1)
+	require.EqualValues(t, 1, groups[0].Count)
+	require.Equal(t, errtrack.High, groups[0].Severity)
+	require.Zero(t, c.s.cache.Stats().Entries)
+	c.s.providers["local"] = provider.NewLocal(provider.Faults{})
+	require.Equal(t, http.StatusOK, c.prompt("hello").StatusCode, "the server lives on")
 }
