@@ -501,11 +501,14 @@ func TestRunWithAStoreThatCleansUpByItself(t *testing.T) {
 	require.NoError(t, build(t, cache.Config{}).Run(ctx))
 }
 
-// parrot says that every call is like the one it knows.
+// parrot says that every call is like the one it knows. Flights learn side by
+// side; key and err change only between them.
 type parrot struct {
-	key     string
-	err     error
-	asked   atomic.Int64
+	key   string
+	err   error
+	asked atomic.Int64
+
+	mu      sync.Mutex
 	learned []cache.Query
 }
 
@@ -515,6 +518,8 @@ func (p *parrot) Match(context.Context, cache.Query) (string, error) {
 }
 
 func (p *parrot) Learn(_ context.Context, q cache.Query) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.learned = append(p.learned, q)
 	return p.err
 }
