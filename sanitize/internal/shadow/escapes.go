@@ -10,26 +10,40 @@ import (
 func (t *Text) escapes(v *view) bool {
 	e := unescaper{out: t.out[:0]}
 	raw := v.raw
-	for i := 0; i < len(raw); {
+	from := 0 // of what is to be copied
+	for i := 0; i < len(raw); i++ {
 		c := raw[i]
-		if c == '%' || c == '&' || c == '\\' || c == '=' || c|0x20 == 'u' {
-			if r, n := escape(raw[i:]); n > 0 {
-				e.put(r, c, raw[i+n:])
-				i += n
-				continue
+		if !startsEscape[c] {
+			continue
+		}
+		if c == '+' {
+			if e.spaces > 0 { // of a query
+				e.out = append(append(e.out, raw[from:i]...), ' ')
+				from = i + 1
 			}
+			continue
 		}
-		if c == '+' && e.spaces > 0 {
-			c = ' ' // of a query
+		if r, n := escape(raw[i:]); n > 0 {
+			e.out = append(e.out, raw[from:i]...)
+			e.put(r, c, raw[i+n:])
+			from = i + n
+			i = from - 1
 		}
-		e.out = append(e.out, c)
-		i++
 	}
+	e.out = append(e.out, raw[from:]...)
 	if t.out = e.out; e.letters >= 2 || e.spaces >= 2 {
 		t.conceal(v, Escaped, 0, len(raw), e.out)
 	}
 	return e.letters >= 6
 }
+
+// startsEscape has the characters that escapes start with, and the plus that stands for a space.
+var startsEscape = func() (t [256]bool) {
+	for _, c := range []byte("%&\\=uU+") {
+		t[c] = true
+	}
+	return t
+}()
 
 // An unescaper collects a text, and counts what it had to undo.
 type unescaper struct {

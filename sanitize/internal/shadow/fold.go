@@ -2,6 +2,7 @@ package shadow
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"unicode/utf8"
 )
@@ -22,8 +23,12 @@ func (t *Text) foldRunes(v *view) {
 	raw := v.raw
 	f := folder{t: t, v: v, latin: -1}
 	for i := 0; i < len(raw); {
-		i = f.plain(i)
-		if i < len(raw) {
+		if raw[i] < utf8.RuneSelf {
+			i = f.plain(i)
+		} else {
+			i = f.letters(i)
+		}
+		if i < len(raw) && lower[raw[i]] == 0 {
 			i = f.step(i)
 			v.jump(i)
 		}
@@ -47,18 +52,75 @@ func (f *folder) plain(i int) int {
 	}
 	n := 0
 	for n < len(in) && n < len(out) {
-		x := lower[in[n]]
-		if x == 0 {
-			if in[n] != ' ' || last <= ' ' {
+		for n+8 <= len(in) && n+8 <= len(out) {
+			x, ok := lower8(binary.LittleEndian.Uint64(in[n:]), last)
+			if !ok {
 				break
 			}
-			x = ' ' // one space after a word
+			binary.LittleEndian.PutUint64(out[n:], x)
+			n += 8
+			last = out[n-1]
 		}
-		out[n], last = x, x
-		n++
+		for end := min(n+8, len(in), len(out)); n < end; n++ {
+			x := lower[in[n]]
+			if x == 0 {
+				x = in[n]
+				if x != ' ' && (x != '\n' || len(f.secrets) > 0) || last <= ' ' {
+					v.buf = v.buf[:at+n]
+					return i + n
+				} // else it is one space after a word
+			}
+			out[n], last = x, x
+		}
 	}
 	v.buf = v.buf[:at+n]
 	return i + n
+}
+
+// lower8 is lower for eight bytes that follow last, if none of them needs a closer look.
+func lower8(x uint64, last byte) (uint64, bool) {
+	const (
+		ones = 0x0101010101010101
+		high = 0x8080808080808080
+	)
+	low := x &^ high // adding to seven bits never carries into the next byte
+	seen := low + (0x80-' ')*ones
+	space := ^(low + (0x80-'!')*ones) & seen & high
+	odd := x | ^seen | (low + 1*ones) | space&(space<<8)
+	if last <= ' ' {
+		odd |= space << 56 >> 56
+	}
+	if odd&high != 0 {
+		return 0, false
+	}
+	capital := (low + (0x80-'A')*ones) &^ (low + (0x80-'Z'-1)*ones) & high
+	return x | capital>>2, true
+}
+
+// letters copies letters beyond ASCII that stand for themselves from raw[i] on, and returns where they end.
+func (f *folder) letters(i int) int {
+	raw, from := f.v.raw, i
+	for i < len(raw) && raw[i] >= utf8.RuneSelf {
+		r, n := decode(raw[i:])
+		cl, plain, _ := lookup(r)
+		if cl != letter && (cl != foreign && cl != loosely || i >= f.done) || plain != "" || joins(r) {
+			break
+		}
+		f.after = r
+		i += n
+	}
+	if i > from {
+		f.flush(from)
+		f.stack = 0
+		f.v.jump(from)
+		f.v.buf = append(f.v.buf, raw[from:i]...)
+	}
+	return i
+}
+
+// joins reports whether r may become one with the character before it.
+func joins(r rune) bool {
+	return r >= 0x1100 && r <= 0x11FF || r == 0x3099 || r == 0x309A || r == 0xFF9E || r == 0xFF9F
 }
 
 // A folder holds what folding one text has to remember between characters.
@@ -83,8 +145,10 @@ func (f *folder) step(i int) int {
 		switch c {
 		case '\n', '\r', '\v', '\f':
 			f.gap('\n', i)
+			return f.blanks(i + 1)
 		case ' ', '\t':
 			f.gap(' ', i)
+			return f.blanks(i + 1)
 		case 0x1B:
 			f.t.signals.Marks++
 			return f.terminal(i)
@@ -162,6 +226,15 @@ func (f *folder) gap(c byte, src int) {
 			v.buf[n-1] = c
 		}
 	}
+}
+
+// blanks returns where the spaces and tabs from raw[i] on end: after white space they say nothing.
+func (f *folder) blanks(i int) int {
+	raw := f.v.raw
+	for i < len(raw) && (raw[i] == ' ' || raw[i] == '\t') {
+		i++
+	}
+	return i
 }
 
 // terminal skips an escape sequence of a terminal (ECMA-48).

@@ -27,7 +27,7 @@ func (t *Text) inspect(v *view) {
 	if f.swords >= 6 {
 		t.swords(v)
 	}
-	if f.quotes >= 4 {
+	if f.quotes >= 4 && f.added {
 		t.fragments(v)
 	}
 	if v.depth == 0 && t.signals.Flipped >= 4 {

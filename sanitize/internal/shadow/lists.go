@@ -54,7 +54,7 @@ func (t *Text) lists(v *view) {
 
 // nextNumber returns the next token of letters and digits from i on, and its end.
 func nextNumber(b []byte, i int) (number, int) {
-	for i < len(b) && !isAlnum(b[i]) && b[i] < 0x80 {
+	for i < len(b) && !inToken[b[i]] {
 		i++
 	}
 	n := number{from: i}
@@ -64,13 +64,21 @@ func nextNumber(b []byte, i int) (number, int) {
 		n.from++
 	}
 	end := n.from
-	for end < len(b) && (isAlnum(b[end]) || b[end] >= 0x80) {
+	for end < len(b) && inToken[b[end]] {
 		end++
 	}
 	n.to = end
 	n.as = meaning(b[n.from:end])
 	return n, end
 }
+
+// inToken has what a number of a list, or a word between them, consists of.
+var inToken = func() (t [256]bool) {
+	for c := range t {
+		t[c] = isAlnum(byte(c)) || c >= 0x80 //nolint:gosec // below 256
+	}
+	return t
+}()
 
 // meaning says how a number may be meant.
 func meaning(w []byte) (as byte) {
@@ -79,9 +87,12 @@ func meaning(w []byte) (as byte) {
 	}
 	bits, hex, dec := true, true, true
 	for _, c := range w {
-		bits = bits && (c == '0' || c == '1')
+		bits = bits && c&^1 == '0'
 		hex = hex && alphabets[c]&inHex != 0
-		dec = dec && c >= '0' && c <= '9'
+		dec = dec && c-'0' < 10
+		if !bits && !hex {
+			return 0
+		}
 	}
 	if bits && (len(w) == 6 || len(w) == 7 || len(w)%8 == 0) {
 		as |= asBits

@@ -11,6 +11,8 @@ type findings struct {
 	swords int          // signs that ROT47 makes of letters
 	turned int          // keywords in an order that only reversing makes sense of
 	quotes int          // quotes: perhaps a text in parts
+	quote  int          // where the last one stands
+	added  bool         // a sign that adds texts up stands between two quotes
 }
 
 // A scanner reads the words of a view.
@@ -100,10 +102,12 @@ func (s *scanner) read() {
 			i = s.high(i)
 			token = i
 		default:
-			next, ends := s.sign(i, k)
-			if s.buf[i] <= ' ' {
+			next, ends := i+1, true
+			if k != isOther {
+				next, ends = s.sign(i, k)
+			} else if s.buf[i] <= ' ' {
 				s.f.dense = s.f.dense || i-word >= dense
-				word = i + 1
+				word = next
 			}
 			if ends {
 				s.f.long = s.f.long || i-token >= long
@@ -145,7 +149,10 @@ func (s *scanner) sign(i int, kind byte) (next int, ends bool) {
 		s.f.escape++
 		return i + 1, buf[i] != '='
 	case isQuote:
-		s.f.quotes++
+		if s.f.quotes++; s.f.quotes > 1 && adds(buf[s.f.quote+1:i]) {
+			s.f.added = true
+		}
+		s.f.quote = i
 	case isSword:
 		if i > 0 && i+1 < len(buf) && buf[i-1] > ' ' && buf[i+1] > ' ' {
 			s.f.swords++

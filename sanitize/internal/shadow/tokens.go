@@ -15,6 +15,7 @@ const (
 	inHex
 	in32
 	pad
+	in85
 )
 
 var alphabets = func() (t [256]byte) {
@@ -39,26 +40,38 @@ var alphabets = func() (t [256]byte) {
 		t[c] |= in64
 	}
 	t['='] = pad
+	for c := '!'; c <= '~'; c++ {
+		t[c] |= in85
+	}
 	return t
 }()
 
 // tokens decodes tokens in base64, base32 and hexadecimal digits.
 func (t *Text) tokens(v *view) {
 	raw := v.raw
-	for i := 0; i < len(raw); {
+	for from := 0; from+shortest <= len(raw); {
+		if last := lastOutside(raw[from:from+shortest], &alphabets, in64); last >= 0 {
+			from += last + 1
+			continue
+		}
 		all := byte(in64 | inHex | in32)
-		from := i
-		for i < len(raw) && alphabets[raw[i]]&in64 != 0 {
-			all &= alphabets[raw[i]]
-			i++
+		to := from
+		for to < len(raw) && alphabets[raw[to]]&in64 != 0 {
+			all &= alphabets[raw[to]]
+			to++
 		}
-		if to := i; to-from >= shortest {
-			i = t.token(v, from, to, all)
-		}
-		for i < len(raw) && alphabets[raw[i]]&in64 == 0 {
-			i++
-		}
+		from = t.token(v, from, to, all)
 	}
+}
+
+// lastOutside returns the place of the last byte of b that has none of the given bits in a table, -1 if all have. No token that
+// is longer than b starts before that, so most of a text needs no look.
+func lastOutside(b []byte, table *[256]byte, want byte) int {
+	i := len(b) - 1
+	for i >= 0 && table[b[i]]&want != 0 {
+		i--
+	}
+	return i
 }
 
 // token decodes the token raw[from:to], and base64 that goes on in further lines. It returns where it ends.
@@ -159,9 +172,14 @@ func promising(w []byte) bool {
 // eightyFive decodes words in one of the two usual forms of base85.
 func (t *Text) eightyFive(v *view) {
 	raw := v.raw
-	for i := 0; i < len(raw); i++ {
+	const fewest = 20
+	for i := 0; i+fewest <= len(raw); i++ {
+		if last := lastOutside(raw[i:i+fewest], &alphabets, in85); last >= 0 {
+			i += last
+			continue
+		}
 		from := i
-		for i < len(raw) && raw[i] > ' ' && raw[i] < 0x7F {
+		for i < len(raw) && alphabets[raw[i]]&in85 != 0 {
 			i++
 		}
 		to := i
@@ -171,7 +189,7 @@ func (t *Text) eightyFive(v *view) {
 		if bytes.HasSuffix(raw[from:to], []byte("~>")) {
 			to -= 2
 		}
-		if to-from < 20 {
+		if to-from < fewest {
 			continue
 		}
 		for _, digits := range [...]*[256]byte{&ascii85, &rfc1924} {
@@ -327,7 +345,7 @@ func readable(b []byte) bool {
 		}
 		if c|0x20 >= 'a' && c|0x20 <= 'z' || c == ' ' {
 			letters++
-		} else if alphabets[c] != 0 {
+		} else if alphabets[c]&(in64|pad) != 0 {
 			letters++ // encoded once more
 		}
 		chars++
