@@ -11,23 +11,22 @@ import (
 // shares it, so that the text is read once, however many rules there are.
 type automaton struct {
 	cells []cell
-	// outs holds, from the index of a cell on, what its literal does. Index 0 is
-	// no literal's.
-	outs []int32
+	// uses holds what literals do. Index 0 is no literal's.
+	uses []use
 }
 
 type cell struct {
 	base  int32 // children are at base + byte
 	check int32 // the parent, or -1 for a free cell
-	whole int32 // index into outs of literals that end here at the end of a word, 0 for none
+	whole int32 // index into uses of literals that end here at the end of a word, 0 for none
 	part  int32 // the same for literals that may go on (a prefix, or one that ends in punctuation)
 }
 
-// entry is one literal and the slots it fills.
+// entry is one literal and what it does.
 type entry struct {
-	text  string
-	open  bool // matches whatever follows
-	slots []int32
+	text string
+	open bool // matches whatever follows
+	use  use
 }
 
 type node struct {
@@ -43,19 +42,19 @@ type edge struct {
 // newAutomaton packs the entries. Entries with the same text and openness are
 // merged by the caller.
 func newAutomaton(entries []entry) *automaton {
-	a := &automaton{outs: []int32{0}}
+	a := &automaton{uses: make([]use, 1, 1+len(entries))}
 	nodes := []node{{}}
 	for _, e := range entries {
 		at := int32(0)
 		for i := range len(e.text) {
 			at = child(&nodes, at, e.text[i])
 		}
-		out := int32(len(a.outs)) //nolint:gosec // far below 2^31 literals
-		a.outs = append(a.outs, e.slots...)
+		use := int32(len(a.uses)) //nolint:gosec // far below 2^31 literals
+		a.uses = append(a.uses, e.use)
 		if e.open {
-			nodes[at].part = out
+			nodes[at].part = use
 		} else {
-			nodes[at].whole = out
+			nodes[at].whole = use
 		}
 	}
 	a.pack(nodes)

@@ -67,6 +67,7 @@ type compiler struct {
 	typos []literal // words that are found with one letter wrong
 
 	share map[string]int32 // slots that several patterns have
+	steps [][]int32        // of the literals so far
 }
 
 // add compiles p as an alternative of the rule with that number.
@@ -79,6 +80,7 @@ func (c *compiler) add(rule int32, p pattern) {
 	for i, e := range p.elements {
 		gap := uint8(e.gap) //nolint:gosec // at most maxGap
 		if i > 0 {
+			c.slots[before].leads = true
 			c.slots[before].next = max(c.slots[before].next, gap)
 		}
 		last := i == len(p.elements)-1
@@ -86,7 +88,7 @@ func (c *compiler) add(rule int32, p pattern) {
 			before = c.opening(e)
 			continue
 		}
-		s := slot{rule: -1, guard: -1, before: before, gap: gap, last: last, bol: e.bol}
+		s := slot{rule: -1, guard: -1, before: before, gap: gap, flow: flow{last: last, bol: e.bol}}
 		if last {
 			s.rule = rule
 			if p.guard != nil {
@@ -100,7 +102,7 @@ func (c *compiler) add(rule int32, p pattern) {
 // opening returns the slot for the first element of a pattern; patterns that
 // begin alike share it.
 func (c *compiler) opening(e element) int32 {
-	return c.shared(fmt.Sprint(e.bol, e.literals), slot{rule: -1, guard: -1, before: -1, bol: e.bol}, e.literals)
+	return c.shared(fmt.Sprint(e.bol, e.literals), slot{rule: -1, guard: -1, before: -1, flow: flow{bol: e.bol}}, e.literals)
 }
 
 // guard returns the slot for a guard; patterns with the same one share it.
@@ -136,9 +138,10 @@ func (c *compiler) program() *program {
 	})
 	entries := make([]entry, 0, len(lits))
 	for _, l := range lits {
-		entries = append(entries, entry{text: l.text, open: l.open, slots: c.out(l)})
+		entries = append(entries, entry{text: l.text, open: l.open, use: c.use(l)})
 	}
-	p := &program{words: newAutomaton(entries), slots: c.slots}
+	p := &program{words: newAutomaton(entries), slots: c.slots, steps: c.steps}
+	p.vocabulary = newVocabulary(p.words, entries)
 	single := map[string]int32{}
 	for i, l := range lits {
 		if !l.open && len(l.text) >= minFuzzy {
@@ -150,26 +153,27 @@ func (c *compiler) program() *program {
 	return p
 }
 
-// out lists how many words the literal has; how many numbers follow for slots
-// that go on with a pattern, and for each the slot before it and the slot; how
-// many slots begin a pattern, and those.
-func (c *compiler) out(l literal) []int32 {
-	ids := c.words[l]
-	var first, later []int32
-	for _, id := range slices.Backward(ids) {
-		if before := c.slots[id].before; before < 0 {
-			first = append(first, id)
-		} else {
-			later = append(later, before, id)
+// use lists the slots that the literal fills.
+func (c *compiler) use(l literal) use {
+	u := use{words: uint32(min(countWords(l.text), maxPhrase)), steps: int32(len(c.steps))} //nolint:gosec // small
+	after := map[int][]int32{}                                                              // by bits
+	for _, id := range slices.Backward(c.words[l]) {
+		s := c.slots[id]
+		if s.before < 0 {
+			u.opens = append(u.opens, opener{id, s.flow})
+			continue
 		}
+		bit := bitOf(s.before)
+		u.after.add(bit)
+		after[bit] = append(after[bit], id)
 	}
-	out := []int32{int32(min(countWords(l.text), maxPhrase)), int32(len(later))} //nolint:gosec // small
-	out = append(out, later...)
-	out = append(out, int32(len(first))) //nolint:gosec // at most all slots
-	return append(out, first...)
+	for _, bit := range slices.Sorted(maps.Keys(after)) {
+		c.steps = append(c.steps, after[bit])
+	}
+	return u
 }
 
-// find returns the outs of the literal s, 0 if there is none.
+// find returns the use of the literal s, 0 if there is none.
 func (a *automaton) find(s string) int32 {
 	at := int32(0)
 	for i := range len(s) {

@@ -1,5 +1,11 @@
 package detect
 
+import (
+	"slices"
+
+	"github.com/sparkhttp/spark/sanitize/internal/word"
+)
+
 // Work scans text and returns the steps that the matcher took and the bytes of
 // the views that it read.
 func (e *Engine) Work(text string) (steps, bytes int) {
@@ -36,4 +42,39 @@ func (e *Engine) Restart(view string, from uint32) []string {
 		ids = append(ids, e.rules[h.rule].ID)
 	}
 	return ids
+}
+
+// LookUp reports whether a word that a view begins with does the same when it is
+// looked up as when the automaton reads it.
+func (e *Engine) LookUp(view string) bool {
+	k, n := word.Alnum([]byte(view), 0)
+	if n == 0 || n > word.Max {
+		return true
+	}
+	known, read := newMatcher(e.prog, len(e.rules)), newMatcher(e.prog, len(e.rules))
+	for _, m := range []*matcher{known, read} {
+		m.view, m.bol, m.from = []byte(view), true, m.word
+		m.nextWord()
+	}
+	same := known.lookUp(known.view, 0, n, k) == read.walk(read.view, 0)
+	return same && slices.Equal(known.state, read.state) && slices.Equal(known.hits, read.hits)
+}
+
+// Literals returns the texts of all literals.
+func (e *Engine) Literals() []string {
+	var all []string
+	var visit func(state int32, text []byte)
+	visit = func(state int32, text []byte) {
+		c := e.prog.words.cells[state]
+		if c.whole != 0 || c.part != 0 {
+			all = append(all, string(text))
+		}
+		for b := range 256 {
+			if next := c.base + int32(b); e.prog.words.cells[next].check == state && next != 0 {
+				visit(next, append(text, byte(b)))
+			}
+		}
+	}
+	visit(0, nil)
+	return all
 }

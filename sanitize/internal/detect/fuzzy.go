@@ -17,7 +17,7 @@ const (
 // tables over a sum of the inner letters, which sees no order, and from which
 // one letter is easily taken away.
 type fuzzy struct {
-	scrambled, typos table
+	scrambled, typos *table
 	// ends tells which first and last letters the words in typos have.
 	ends [1 << 10]bool
 }
@@ -43,7 +43,7 @@ func newFuzzy(words map[string]int32, typos []literal) fuzzy {
 		f.ends[l.ends()] = true
 		f.typos.add(l.key(0), out)
 		for i := 1; i < len(t.text)-1; i++ {
-			f.typos.add(l.key(value(t.text[i])), out)
+			f.typos.add(l.key(values[t.text[i]]), out)
 		}
 	}
 	return f
@@ -62,7 +62,7 @@ func (f *fuzzy) find(s []byte) int32 {
 		return out
 	}
 	for i := 1; i < len(s)-1; i++ { // one is too much, or another one
-		if out := f.typos.find(l.key(value(s[i]))); out != 0 {
+		if out := f.typos.find(l.key(values[s[i]])); out != 0 {
 			return out
 		}
 	}
@@ -78,13 +78,19 @@ type letters struct {
 // lettersOf adds up a word; ok is false for what is no word of a to z.
 func lettersOf(s []byte) (l letters, ok bool) {
 	l.first, l.last = alike(s[0]), alike(s[len(s)-1])
-	for i, b := range s {
-		if b < 'a' || b > 'z' {
+	before := values[s[0]]
+	if before == 0 || values[s[len(s)-1]] == 0 {
+		return l, false
+	}
+	for _, b := range s[1 : len(s)-1] {
+		v := values[b]
+		if v == 0 {
 			return l, false
 		}
-		if i > 0 && i < len(s)-1 && alike(b) != alike(s[i-1]) {
-			l.sum += value(b)
+		if v != before {
+			l.sum += v
 		}
+		before = v
 	}
 	return l, true
 }
@@ -101,12 +107,15 @@ func (l letters) key(without uint64) uint64 {
 	return key ^ key>>29 | 1
 }
 
-// value spreads a letter over 64 bits.
-func value(b byte) uint64 {
-	x := uint64(alike(b)) * 0x9e3779b97f4a7c15
-	x ^= x >> 29
-	return x * 0xbf58476d1ce4e5b9
-}
+// values spreads each letter over 64 bits; what is no letter has 0.
+var values = func() (v [256]uint64) {
+	for b := byte('a'); b <= 'z'; b++ {
+		x := uint64(alike(b)) * 0x9e3779b97f4a7c15
+		x ^= x >> 29
+		v[b] = x * 0xbf58476d1ce4e5b9
+	}
+	return v
+}()
 
 func alike(b byte) byte {
 	if b == 'l' {
@@ -117,17 +126,18 @@ func alike(b byte) byte {
 
 // table is an open hash table from keys that are not 0.
 type table struct {
-	keys []uint64
-	outs []int32
-	mask uint64
+	keys   []uint64
+	outs   []int32
+	mask   uint64
+	filter [1 << 10]uint64 // a bit for each key: most others have none
 }
 
-func newTable(n int) table {
+func newTable(n int) *table {
 	size := uint64(64)
 	for size < uint64(n)*4 { //nolint:gosec // a few thousand
 		size *= 2
 	}
-	return table{keys: make([]uint64, size), outs: make([]int32, size), mask: size - 1}
+	return &table{keys: make([]uint64, size), outs: make([]int32, size), mask: size - 1}
 }
 
 // add keeps the larger of two outs for one key, whichever came first.
@@ -137,9 +147,17 @@ func (t *table) add(key uint64, out int32) {
 		at = (at + 1) & t.mask
 	}
 	t.keys[at], t.outs[at] = key, max(t.outs[at], out)
+	t.filter[key>>54] |= 1 << (key >> 48 & 63)
 }
 
 func (t *table) find(key uint64) int32 {
+	if t.filter[key>>54]>>(key>>48&63)&1 == 0 {
+		return 0
+	}
+	return t.search(key)
+}
+
+func (t *table) search(key uint64) int32 {
 	for at := key & t.mask; t.keys[at] != 0; at = (at + 1) & t.mask {
 		if t.keys[at] == key {
 			return t.outs[at]

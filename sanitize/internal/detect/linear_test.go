@@ -150,3 +150,24 @@ func TestWordNumbersBeginAgain(t *testing.T) {
 		require.NotContains(t, e.Restart("harmless words", from), "override.ignore-previous", "from %d", from)
 	}
 }
+
+// TestWordsAreLookedUpAsRead changes the words of all rules, and what follows
+// them, in small ways.
+func TestWordsAreLookedUpAsRead(t *testing.T) {
+	e := newEngine(t, detect.Config{Rules: []detect.Rule{{ID: "t.short", Family: "t", Patterns: []string{"q* z", "qu* x", "q1"}}}})
+	literals := e.Literals()
+	require.Greater(t, len(literals), 2000)
+	literals = append(literals, "q", "qu", "q1", "qa", "qab", "quab")
+	for _, text := range literals {
+		first, _, _ := strings.Cut(text, " ")
+		if first == "" {
+			continue
+		}
+		for _, view := range []string{
+			text, first, first + "s", first + "1", first + " x", first + " ", first + ".", first + "'s", first[:len(first)-1], first[1:],
+			text + " x", text + "x", text + ":", text + "\n",
+		} {
+			require.True(t, e.LookUp(view), "%q", view)
+		}
+	}
+}

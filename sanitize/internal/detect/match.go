@@ -1,5 +1,9 @@
 package detect
 
+import (
+	"github.com/sparkhttp/spark/sanitize/internal/word"
+)
+
 // A program is what all patterns compile to: one automaton for the words, and
 // one slot for each element of each pattern. The text is read once. Every word
 // that is in the vocabulary fills the slots it can fill; a slot is filled if the
@@ -8,24 +12,13 @@ package detect
 // have an upper bound and no lower one. So the work is at most the number of
 // slots of each word, whatever the text is.
 type program struct {
-	words *automaton
-	fuzzy fuzzy
-	slots []slot
+	words      *automaton
+	vocabulary *vocabulary
+	fuzzy      fuzzy
+	slots      []slot
+	steps      [][]int32 // of all literals, see goOn
 	// clauseEnd is the out of the literal of that name.
 	clauseEnd int32
-}
-
-// slot is one element of one pattern, or the first one of several patterns, or
-// what guards them.
-type slot struct {
-	rule   int32 // in the last slot of a pattern, else -1
-	guard  int32 // slot of the pattern's guard, -1 for none; set in the last slot
-	before int32 // slot of the element before it, -1 for none
-	within uint8 // how near the guard must be
-	gap    uint8 // words that may stand between the slot before and this one
-	next   uint8 // the largest gap of the slots after it
-	last   bool
-	bol    bool // only as the first word of a line
 }
 
 // A place is the number of a word, and of the punctuation mark after it: words
@@ -33,13 +26,6 @@ type slot struct {
 type place = uint64
 
 const maxMark = 255
-
-// filled is what a scan remembers of a slot.
-type filled struct {
-	at, end   place  // of the first and the last word of the literal
-	startWord uint32 // number of the first word of the pattern
-	start     int32  // byte offset of that word
-}
 
 // hit is one rule found in one view.
 type hit struct {
@@ -52,9 +38,8 @@ type hit struct {
 // because words are numbered through from scan to scan.
 type matcher struct {
 	prog  *program
-	slot  []filled
-	older []filled // what was in the slot when an earlier word had filled it
-	until []place  // slot -> last place where a slot after it may be filled
+	state []state // of each slot
+	live  lively
 	seen  []uint32 // rule -> word number at which the scan that found it began
 	index []int32  // rule -> its place in hits, if seen
 	hits  []hit
@@ -74,22 +59,22 @@ type matcher struct {
 const maxParts = 64
 
 func newMatcher(p *program, rules int) *matcher {
-	return &matcher{prog: p, slot: make([]filled, len(p.slots)), older: make([]filled, len(p.slots)), until: make([]place, len(p.slots)), seen: make([]uint32, rules), index: make([]int32, rules), word: 1}
+	return &matcher{prog: p, state: make([]state, len(p.slots)), seen: make([]uint32, rules), index: make([]int32, rules), word: 1}
 }
 
 // scan reads view once and leaves what it found in m.hits, at most one hit for
 // each rule.
 func (m *matcher) scan(view []byte) {
 	if m.word > 1<<30 {
-		clear(m.slot)
-		clear(m.older)
-		clear(m.until)
+		clear(m.state)
+		clear(m.live.until[:])
 		clear(m.seen)
 		m.word = 1
 	}
 	m.word += 2 * (maxGap + maxPhrase)
 	m.from = m.word
 	m.mark = 0
+	m.live.slots = slotBits{}
 	m.hits = m.hits[:0]
 	m.view = view
 	m.bol = true
@@ -152,13 +137,34 @@ func (m *matcher) endClause(i int) {
 // readWord looks up the word at i and returns the offset behind it.
 func (m *matcher) readWord(view []byte, i int) int {
 	m.nextWord()
-	found := m.walk(view, i)
-	end := wordEnd(view, i)
+	k, n := word.Alnum(view, i)
+	end, found := i+n, false
+	if n > 0 && n <= word.Max && (end == len(view) || kinds[view[end]] < kindWord) {
+		found = m.lookUp(view, i, end, k)
+	} else { // it is long, or not all of it is ASCII
+		found, end = m.walk(view, i), wordEnd(view, i)
+	}
 	if !found && end-i >= minFuzzy {
 		m.guess(view, i, end)
 	}
 	m.bol = false
 	return end
+}
+
+// lookUp is walk for the word k, which is all of view[i:end].
+func (m *matcher) lookUp(view []byte, i, end int, k word.Key) (found bool) {
+	m.work++
+	v := m.prog.vocabulary.find(k)
+	switch {
+	case v == nil:
+		return m.prog.vocabulary.prefixes.has(k) && m.walk(view, i)
+	case v.slow:
+		return m.walk(view, i)
+	case v.whole != 0:
+		m.fill(v.whole, int32(i), int32(end)) //nolint:gosec // views are shorter than 2 GiB
+		found = true
+	}
+	return v.goesOn(view, end) && m.walkOn(view, i, end, v.state) || found
 }
 
 // guess looks for a word of the vocabulary with its letters scrambled, and for
@@ -182,10 +188,11 @@ type part struct{ out, start, end int32 }
 // always taking the longest one. A run that is mostly something else is left
 // alone: long words of any language have short ones in them.
 func (m *matcher) split(view []byte, i, end int) {
-	parts, covered := m.parts[:0], 0
-	for at := i; at < end && len(parts) < maxParts; {
+	parts, at, other := m.parts[:0], i, 0
+	for at < end && len(parts) < maxParts && 4*other <= end-i {
 		out, to := m.longest(view, at, end)
 		if out == 0 {
+			other++
 			if n := len(parts); n > 0 && parts[n-1].out == 0 {
 				parts[n-1].end++
 			} else {
@@ -195,11 +202,10 @@ func (m *matcher) split(view []byte, i, end int) {
 			continue
 		}
 		parts = append(parts, part{out, int32(at), int32(to)}) //nolint:gosec // as above
-		covered += to - at
 		at = to
 	}
 	m.parts = parts
-	if 4*covered < 3*(end-i) {
+	if 4*(at-i-other) < 3*(end-i) {
 		return
 	}
 	for _, p := range parts {
@@ -213,6 +219,10 @@ func (m *matcher) split(view []byte, i, end int) {
 
 // longest finds the longest literal of at least three letters at i.
 func (m *matcher) longest(view []byte, i, end int) (out int32, to int) {
+	m.work++
+	if end-i < 3 || !m.prog.vocabulary.starts.has(word.Key{Lo: uint64(view[i]) | uint64(view[i+1])<<8 | uint64(view[i+2])<<16}) {
+		return 0, i
+	}
 	cells := m.prog.words.cells
 	for s, j := int32(0), i; j < end; j++ {
 		t := cells[s].base + int32(view[j])
@@ -230,10 +240,12 @@ func (m *matcher) longest(view []byte, i, end int) (out int32, to int) {
 
 // walk fills the slots of every literal that begins at i, and reports whether
 // one ended at the end of a word.
-func (m *matcher) walk(view []byte, i int) bool {
+func (m *matcher) walk(view []byte, i int) bool { return m.walkOn(view, i, i, 0) }
+
+// walkOn is walk in state s, which view[i:j] leads to.
+func (m *matcher) walkOn(view []byte, i, j int, s int32) (found bool) {
 	cells := m.prog.words.cells
-	s, found := int32(0), false
-	j := i
+	from := j
 	for ; j < len(view); j++ {
 		t := cells[s].base + int32(view[j])
 		c := &cells[t]
@@ -250,78 +262,8 @@ func (m *matcher) walk(view []byte, i int) bool {
 			found = true
 		}
 	}
-	m.work += j - i + 1
+	m.work += j - from + 1
 	return found
-}
-
-// fill visits the slots of a literal that stands in view[start:end]: first those
-// that go on with a pattern, then those that begin one.
-func (m *matcher) fill(out, start, end int32) {
-	outs := m.prog.words.outs[out:]
-	here := place(m.word)<<8 | place(m.mark)
-	last := here
-	if outs[0] > 1 { // a phrase
-		last = place(m.word+uint32(outs[0])-1) << 8 //nolint:gosec // 2 to maxPhrase
-	}
-	later := outs[2 : 2+outs[1]]
-	for k := 0; k+1 < len(later); k += 2 {
-		if here <= m.until[later[k]] {
-			m.goOn(later[k+1], here, last, end)
-		}
-	}
-	first := outs[2+outs[1]:]
-	first = first[1 : 1+first[0]]
-	for _, id := range first {
-		s := &m.prog.slots[id]
-		if s.bol && !m.bol {
-			continue
-		}
-		m.put(id, s, filled{at: here, end: last, startWord: m.word, start: start}, end)
-	}
-	m.work += len(later) + len(first)
-}
-
-// goOn fills a slot if the slot before it was filled by words that are over and
-// not too far away.
-func (m *matcher) goOn(id int32, here, last place, end int32) {
-	s := &m.prog.slots[id]
-	if s.bol && !m.bol {
-		return
-	}
-	before := &m.slot[s.before]
-	if before.end >= here { // a longer literal that begins here, or isn't over yet
-		before = &m.older[s.before]
-	}
-	if before.end < place(m.from)<<8 || here <= before.end {
-		return
-	}
-	between := here>>8 - before.end>>8 // words; a mark stands behind its word, a word doesn't
-	if here&maxMark == 0 {
-		between--
-	}
-	if between > place(s.gap) {
-		return
-	}
-	m.put(id, s, filled{at: here, end: last, startWord: before.startWord, start: before.start}, end)
-}
-
-// reach is a place behind which a slot can't be filled any more, if the slot
-// before it ends at end and gap words may stand between them.
-func reach(end place, gap uint8) place {
-	return (end>>8+1+place(gap))<<8 | maxMark
-}
-
-// put fills a slot. The last one of a pattern completes it instead.
-func (m *matcher) put(id int32, s *slot, f filled, end int32) {
-	if s.last {
-		m.accept(s, f, end)
-		return
-	}
-	if m.slot[id].at != f.at {
-		m.older[id] = m.slot[id]
-	}
-	m.slot[id] = f
-	m.until[id] = reach(f.end, s.next)
 }
 
 // accept records a complete pattern unless its guard stands before it. Of
@@ -332,7 +274,7 @@ func (m *matcher) accept(s *slot, f filled, end int32) {
 		return
 	}
 	if s.guard >= 0 {
-		g := uint32(m.slot[s.guard].end >> 8) //nolint:gosec // the number of a word
+		g := uint32(m.state[s.guard].now.end >> 8) //nolint:gosec // the number of a word
 		if g >= m.from && g < f.startWord && f.startWord-g <= uint32(s.within) {
 			return
 		}
