@@ -26,12 +26,13 @@ func (m *matcher) fill(literal, start, end int32) {
 	if both := (slotBits{u.after[0] & live[0], u.after[1] & live[1], u.after[2] & live[2], u.after[3] & live[3]}); both != (slotBits{}) {
 		m.goOn(u, &both, here, last, end)
 	}
-	for _, o := range u.opens {
-		if !o.bol || m.bol {
-			m.put(o.slot, o.flow, here, filled{at: here, end: last, startWord: m.word, start: start}, end)
+	f := filled{at: here, end: last, startWord: m.word, start: start}
+	for i := range u.opens {
+		if o := &u.opens[i]; !o.bol || m.bol {
+			m.put(o.slot, &o.flow, &f, end)
 		}
 	}
-	m.work += 1 + len(u.opens)
+	m.work += 1 + len(u.opens) + m.live.prune(here)
 }
 
 // goOn looks at the slots of u that come after live ones. Those after the slots
@@ -74,7 +75,7 @@ func (m *matcher) follow(id int32, here, last place, end int32) {
 	if between > place(s.gap) {
 		return
 	}
-	m.put(id, s.flow, here, filled{at: here, end: last, startWord: before.startWord, start: before.start}, end)
+	m.put(id, &s.flow, &filled{at: here, end: last, startWord: before.startWord, start: before.start}, end)
 }
 
 // reach is a place behind which a slot can't be filled any more, if the slot
@@ -84,7 +85,7 @@ func reach(end place, gap uint8) place {
 }
 
 // put fills a slot. The last one of a pattern completes it instead.
-func (m *matcher) put(id int32, flow flow, here place, f filled, end int32) {
+func (m *matcher) put(id int32, flow *flow, f *filled, end int32) {
 	if flow.last {
 		m.accept(&m.prog.slots[id], f, end)
 		return
@@ -93,8 +94,8 @@ func (m *matcher) put(id int32, flow flow, here place, f filled, end int32) {
 	if s.now.at != f.at {
 		s.older = s.now
 	}
-	s.now = f
+	s.now = *f
 	if flow.leads {
-		m.work += m.live.add(id, here, reach(f.end, flow.next))
+		m.live.add(id, reach(f.end, flow.next))
 	}
 }

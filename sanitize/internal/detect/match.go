@@ -123,7 +123,9 @@ func (m *matcher) nextWord() {
 // punctuation looks for literals that begin with a mark.
 func (m *matcher) punctuation(view []byte, i int) {
 	m.mark = min(m.mark+1, maxMark)
-	m.walk(view, i)
+	if m.prog.vocabulary.begins[view[i]] {
+		m.walk(view, i)
+	}
 }
 
 // endClause counts as a word and fills what waits for the end of a clause.
@@ -268,7 +270,7 @@ func (m *matcher) walkOn(view []byte, i, j int, s int32) (found bool) {
 
 // accept records a complete pattern unless its guard stands before it. Of
 // several matches of a rule one without quotation marks counts more.
-func (m *matcher) accept(s *slot, f filled, end int32) {
+func (m *matcher) accept(s *slot, f *filled, end int32) {
 	seen := m.seen[s.rule] == m.from
 	if seen && !m.hits[m.index[s.rule]].quoted {
 		return

@@ -56,23 +56,23 @@ type lively struct {
 	slots slotBits
 	until [64 * len(slotBits{})]place // for how long, by bits
 	added int                         // since the last prune
-	most  int                         // to be added before the next one
+	most  int                         // that may be added before the next one
 }
 
-// add says that slots after this one may be filled until then. It returns the
-// steps that took.
-func (l *lively) add(slot int32, here, until place) (work int) {
+// add says that slots after this one may be filled until then.
+func (l *lively) add(slot int32, until place) {
 	bit := bitOf(slot)
 	l.slots.add(bit)
 	l.until[bit] = max(l.until[bit], until)
-	if l.added++; l.added > l.most {
-		return l.prune(here)
-	}
-	return 0
+	l.added++
 }
 
-// prune drops what is over.
+// prune drops what is over, once so much was added that a few bits are looked
+// at for each of them, and returns how many were.
 func (l *lively) prune(here place) (work int) {
+	if l.added <= l.most {
+		return 0
+	}
 	left := 0
 	for i, set := range l.slots {
 		for ; set != 0; set &= set - 1 {
@@ -85,6 +85,6 @@ func (l *lively) prune(here place) (work int) {
 			work++
 		}
 	}
-	l.added, l.most = 0, 4+left // so that it looks at a few bits for each one added
+	l.added, l.most = 0, 4+left
 	return work
 }

@@ -11,6 +11,7 @@ type vocabulary struct {
 	filter   [1 << 10]uint64 // a bit for each hash in entries: most others have none
 	prefixes letters3        // how literals like instruct* begin
 	starts   letters3        // how literals begin
+	begins   [256]bool       // the first bytes of literals
 }
 
 // vocable is the first word of one literal or of several.
@@ -40,10 +41,14 @@ func newVocabulary(a *automaton, entries []entry) *vocabulary {
 	}
 	v := &vocabulary{entries: make([]vocable, size), mask: uint64(size - 1)} //nolint:gosec // positive
 	for _, e := range entries {
+		if e.text == "" {
+			continue
+		}
+		v.begins[e.text[0]] = true
 		if len(e.text) >= 3 {
 			v.starts.add(word.KeyOf(e.text[:3]))
 		}
-		if e.text == "" || kinds[e.text[0]] != kindWord {
+		if kinds[e.text[0]] != kindWord {
 			continue
 		}
 		k, n := word.Alnum([]byte(e.text), 0)

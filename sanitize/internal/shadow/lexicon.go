@@ -61,6 +61,14 @@ type lexicon struct {
 	turned table // pairs in reversed order
 	plain  table // worth 2 for a keyword, 1 for a common word
 	gate   table // disguise<<2 | worth
+	// tails has a bit for each end of a word that is worth something, so that most words need not be put together with others.
+	tails [1 << 9]uint64
+}
+
+// endsWord reports whether a word that is worth something may end in the letters with hash h.
+func (l *lexicon) endsWord(h uint32) bool {
+	b := mixed(h) >> (32 - 15)
+	return l.tails[b>>6]>>(b&63)&1 != 0
 }
 
 // words is built when the first text is folded.
@@ -71,6 +79,10 @@ var words = sync.OnceValue(func() *lexicon {
 	add := func(list string, worth byte) {
 		for w := range strings.FieldsSeq(list) {
 			l.plain.add(hashOf(w), worth)
+			for i := 1; i < len(w); i++ {
+				b := mixed(hashOf(w[i:])) >> (32 - 15)
+				l.tails[b>>6] |= 1 << (b & 63)
+			}
 			if len(w) < 4 {
 				continue
 			}

@@ -1,5 +1,7 @@
 package shadow
 
+import "github.com/sparkhttp/spark/sanitize/internal/word"
+
 // How the numbers of a list may be meant.
 const (
 	asBits = 1 << iota
@@ -63,7 +65,8 @@ func nextNumber(b []byte, i int) (number, int) {
 	} else if i+1 < len(b) && b[i] == 'x' && alphabets[b[i+1]]&inHex != 0 {
 		n.from++
 	}
-	end := n.from
+	_, size := word.Alnum(b, n.from)
+	end := n.from + min(size, word.Max)
 	for end < len(b) && inToken[b[end]] {
 		end++
 	}
@@ -84,6 +87,9 @@ var inToken = func() (t [256]bool) {
 func meaning(w []byte) (as byte) {
 	if len(w) == 0 || len(w) > 8 && len(w)%8 != 0 || len(w) > 4096 {
 		return 0
+	}
+	if len(w) > 3 && w[0]&^1 != '0' {
+		return 0 // nor bits
 	}
 	bits, hex, dec := true, true, true
 	for _, c := range w {

@@ -204,7 +204,7 @@ func (s *scanner) piece(p *piece, marked bool) {
 	} else if s.solos > 0 {
 		s.endSolo()
 	}
-	if p.worth != 2 {
+	if p.worth != 2 && (s.glue != 0 || s.lex.endsWord(p.hash)) {
 		s.join(p)
 	}
 	if s.chain.words > 0 || p.from > 0 && s.buf[p.from-1] > ' ' {
