@@ -51,6 +51,7 @@ type extractor struct {
 	members []string
 	emit    func(b byte, at span)
 	pending int  // where an escape began that is not complete; -1 if none
+	mark    int  // how many bytes of a byte order mark the stream began with; -1 behind that
 	cr      bool // the last byte was a return
 	data    bool // the stream had data
 	plain   bool // its first data was no JSON, so none is
@@ -110,6 +111,18 @@ func (x *extractor) shift(n int) { x.str.start -= n }
 func (x *extractor) event(b byte, i int) {
 	const field = "data:"
 	l := &x.line
+	if x.mark >= 0 {
+		if b == utf8BOM[x.mark] {
+			if x.mark++; x.mark == len(utf8BOM) {
+				x.mark = -1
+			}
+			return
+		}
+		if x.mark > 0 {
+			l.column = -1 // something else
+		}
+		x.mark = -1
+	}
 	crlf := x.cr && b == '\n'
 	x.cr = b == '\r'
 	switch {

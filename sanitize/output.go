@@ -317,15 +317,25 @@ func (o *outputWriter) Write(p []byte) (int, error) {
 	if o.win == nil {
 		return o.w.Write(p)
 	}
-	o.win.feed(p)
-	if o.err == nil {
-		o.pass()
+	for rest := p; o.err == nil && len(rest) > 0; {
+		part := rest
+		if o.action != Abort { // which can still answer with a problem document if it sees all of a short response first
+			part = rest[:min(len(rest), maxPart)]
+		}
+		o.win.feed(part)
+		if o.err == nil {
+			o.pass()
+		}
+		rest = rest[len(part):]
 	}
 	if o.err != nil {
 		return 0, o.err
 	}
 	return len(p), nil
 }
+
+// maxPart is how many bytes are looked at together: that takes some 20 times as many.
+const maxPart = 16 << 10
 
 // pass writes what is known to be harmless.
 func (o *outputWriter) pass() {

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -429,6 +430,23 @@ func TestOutputHoldsLittle(t *testing.T) {
 	}
 }
 
+// TestOutputTakesLittleForALongWrite writes a long answer at once.
+func TestOutputTakesLittleForALongWrite(t *testing.T) {
+	o := newOutput(t, sanitize.OutputConfig{})
+	long := []byte(strings.Repeat("nothing to see here, ", 100_000) + aws)
+	var before, after runtime.MemStats
+	rec := answer(t, o, "text/plain", func(w http.ResponseWriter) {
+		w.(interface{ Unwrap() http.ResponseWriter }).Unwrap().(*httptest.ResponseRecorder).Body.Grow(len(long))
+		runtime.ReadMemStats(&before)
+		n, err := w.Write(long)
+		runtime.ReadMemStats(&after)
+		require.NoError(t, err)
+		require.Equal(t, len(long), n)
+	})
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(len(long)))
+	require.True(t, strings.HasSuffix(rec.Body.String(), " "+strings.Repeat("*", len(aws))))
+}
+
 // flushed returns how many bytes the recorder behind w has.
 func flushed(w http.ResponseWriter) int {
 	return w.(interface{ Unwrap() http.ResponseWriter }).Unwrap().(*httptest.ResponseRecorder).Body.Len()
@@ -533,6 +551,8 @@ func TestOutputEventLines(t *testing.T) {
 		{"other members", `data: {"id":"` + aws + `","content of a member whose name is long":"` + aws + `"}` + "\n\n", `data: {"id":"` + aws + `","content of a member whose name is long":"` + aws + `"}` + "\n\n"},
 		{"strings", "data: \"AKIAQ3ZXW7\"\n\ndata: \"P2LMN4TR5K\"\n\ndata: [DONE]\n\n", "data: \"**********\"\n\ndata: \"**********\"\n\ndata: [DONE]\n\n"},
 		{"braces in plain text", "data: so\n\ndata: {" + aws + "}\n\n", "data: so\n\ndata: {" + stars + "}\n\n"},
+		{"byte order mark", "\ufeffdata: " + aws + "\n\n", "\ufeffdata: " + stars + "\n\n"},
+		{"half a byte order mark", "\xef\xbbdata: x\n\ndata: " + aws + "\n\n", "\xef\xbbdata: x\n\ndata: " + stars + "\n\n"},
 		{"cut in the middle", "data: {\"text\":\"" + aws, "data: {\"text\":\"" + stars},
 	}
 	for _, tt := range tests {
