@@ -173,6 +173,8 @@ func TestBodyIsRefused(t *testing.T) {
 		{"name twice, deep", `[{"x":[{"a":1,"b":2,"a":3}]}]`, "application/json", "", 422, "twice"},
 		{"name twice, escaped", `{"prompt":"a","pr\u006fmpt":"b"}`, "application/json", "", 422, "twice"},
 		{"name twice, invalid", "{\"\xff\":1,\"\xfe\":2}", "application/json", "", 422, "twice"},
+		{"name twice, invalid and replaced", "{\"\xff\xff\":1,\"\ufffd\ufffd\":2}", "application/json", "", 422, "twice"},
+		{"name twice, half a surrogate pair and replaced", "{\"\\ud800\":1,\"\ufffd\":2}", "application/json", "", 422, "twice"},
 		{"name twice among many", `{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1,"j":1,"k":1,"l":1,"m":1,"a":1}`, "application/json", "", 422, "twice"},
 		{"too deep", strings.Repeat("[", 65) + strings.Repeat("]", 65), "application/json", "", 422, "deeper than 64"},
 		{"much too deep", strings.Repeat(`{"a":`, 1900), "application/json", "", 422, "deeper than 64"},

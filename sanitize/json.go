@@ -94,7 +94,7 @@ func (d *document) value(p path) error {
 				return &LimitError{Limit: LimitTotal, Max: d.maxRunes}
 			}
 		}
-		if p.wanted {
+		if p.wanted && s.start < s.end {
 			d.finder.found(s, p)
 		}
 		return nil
@@ -221,14 +221,18 @@ func (d *document) odd(n span) bool {
 	return slices.ContainsFunc(d.data[n.start:n.end], func(b byte) bool { return b == '\\' || b >= utf8.RuneSelf })
 }
 
-// name returns the name that decoders read: without escapes, and with one
-// replacement for whatever is not UTF-8.
+// name returns the name that decoders read: without escapes, and with
+// replacements for what is not UTF-8. Since decoders differ in how many they
+// write, any number of them counts as one.
 func name(raw []byte) []byte {
-	raw = unescape(raw)
-	if utf8.Valid(raw) {
-		return raw
+	const replacement = "\uFFFD"
+	if raw = unescape(raw); !utf8.Valid(raw) {
+		raw = bytes.ToValidUTF8(raw, []byte(replacement))
 	}
-	return bytes.ToValidUTF8(raw, []byte("\uFFFD"))
+	for bytes.Contains(raw, []byte(replacement+replacement)) {
+		raw = bytes.ReplaceAll(raw, []byte(replacement+replacement), []byte(replacement))
+	}
+	return raw
 }
 
 // str reads a string and returns where it is, without its quotes.
