@@ -168,11 +168,11 @@ func (g *Guard) Check(ctx context.Context, body []byte, mode Mode) ([]byte, Repo
 	for i := range f.texts {
 		t := &f.texts[i]
 		text := string(unescape(body[t.at.start:t.at.end]))
-		r, err := g.text(ctx, t, text, mode)
+		r, err := g.text(ctx, &f, t, text, mode)
 		if err != nil {
 			return nil, report, err
 		}
-		report.add(t, r, mode)
+		report.add(&f, t, r, mode)
 		if len(r.Removed) > 0 || r.Text != text {
 			out = append(out, body[from:t.at.start-1]...)
 			out = appendString(out, r.Text)
@@ -222,12 +222,12 @@ func (g *Guard) request(r *http.Request) (*checkedBody, Report, error) {
 }
 
 // text looks at one text and decides about it.
-func (g *Guard) text(ctx context.Context, t *passage, text string, mode Mode) (Result, error) {
+func (g *Guard) text(ctx context.Context, f *finder, t *passage, text string, mode Mode) (Result, error) {
 	detect := mode != ModeOff && (!t.exempt || t.roles == 0 || t.strict)
 	r, err := g.sanitize(ctx, text, detect)
 	if limit, ok := errors.AsType[*LimitError](err); ok {
 		located := *limit
-		located.Pointer = t.pointer
+		located.Pointer = f.pointer(t)
 		err = &located
 	}
 	if t.strict && r.Verdict == Warn && !r.Judged {
@@ -235,7 +235,7 @@ func (g *Guard) text(ctx context.Context, t *passage, text string, mode Mode) (R
 	}
 	if g.cfg.OnText != nil {
 		e := TextEvent{
-			Pointer: t.pointer, Role: t.role, Mode: mode, Verdict: r.Verdict, Score: r.Score,
+			Pointer: f.pointer(t), Role: t.role, Mode: mode, Verdict: r.Verdict, Score: r.Score,
 			Findings: r.Findings, Removed: r.Removed, Bytes: len(text), Err: err,
 		}
 		if err == nil {
@@ -244,7 +244,7 @@ func (g *Guard) text(ctx context.Context, t *passage, text string, mode Mode) (R
 		g.cfg.OnText(ctx, e)
 	}
 	if err == nil && r.Verdict == Block && mode == ModeBlock {
-		err = &Refusal{Family: r.Family(), Pointer: t.pointer, Result: r}
+		err = &Refusal{Family: r.Family(), Pointer: f.pointer(t), Result: r}
 	}
 	return r, err
 }

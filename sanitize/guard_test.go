@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -85,6 +86,13 @@ func TestWhereTextIs(t *testing.T) {
 			[]string{"t", "c", "d", "e"},
 		},
 		{
+			"a source of two types, of which another reader may take the first",
+			`{"content":[{"type":"document","source":{"type":"text","Type":"base64","data":"a"}}]}`,
+			[]string{"/content"},
+			[]string{"a"},
+		},
+		{"empty texts, of which there is nothing to say", `{"content":["",{"text":""},"a"]}`, []string{"/content"}, []string{"a"}},
+		{
 			"input of the Responses API",
 			`{"input":[{"role":"user","content":[{"type":"input_text","text":"a"}]},{"type":"function_call_output","call_id":"c","output":"b"}]}`,
 			[]string{"/input"},
@@ -104,6 +112,20 @@ func TestWhereTextIs(t *testing.T) {
 			require.Empty(t, report.Passages)
 		})
 	}
+}
+
+// TestManyTextsDeepDown keeps the memory for where texts are within that for
+// the texts themselves.
+func TestManyTextsDeepDown(t *testing.T) {
+	const depth, texts = 58, 2000
+	g := newGuard(t, sanitize.GuardConfig{Fields: []string{"/content"}, Sanitizer: marker{new([]string)}})
+	body := []byte(strings.Repeat(`{"content":`, depth) + `[{"text":"a"}` + strings.Repeat(`,{"text":"a"}`, texts) + `]` + strings.Repeat(`}`, depth))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _, err := g.Check(t.Context(), body, sanitize.ModeBlock)
+	runtime.ReadMemStats(&after)
+	require.NoError(t, err)
+	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/texts, uint64(depth*len("/content")), "bytes for a text")
 }
 
 // TestOnlyTheTextChanges shows what of the body is rewritten, and how.

@@ -61,23 +61,26 @@ type finder struct {
 	patterns []pattern
 	roles    *roles
 	steps    []step // the way from the root to where the document is read
+	places   []step // of the texts, and of what they are in
 	texts    []passage
 }
 
+// step leads from an array or object to a value in it.
 type step struct {
 	name  string
 	index int // -1 if it is a member
+	place int // in steps: its number in places; in places: that of the array or object; from 1 on
 }
 
 // passage is a string of the document that is to be sanitized.
 type passage struct {
-	at      span
-	pointer string
-	role    string
-	roles   int  // how many roles were named around it
-	exempt  bool // all of them are exempt, as far as they were read
-	strict  bool // one of them is strict
-	data    bool // "data" of a source, not known yet to be text
+	at     span
+	place  int // its own in places, plus one
+	role   string
+	roles  int  // how many roles were named around it
+	exempt bool // all of them are exempt, as far as they were read
+	strict bool // one of them is strict
+	data   bool // "data" of a source, not known yet to be text
 }
 
 // root returns the path of the whole document.
@@ -162,16 +165,40 @@ func textMember(key []byte) string {
 	return ""
 }
 
+// found notes the text at s. Where it is becomes a pointer only for the few
+// texts that there is something to say about: a body may have many, deep down.
 func (f *finder) found(s span, p path) {
+	known := p.depth
+	for known > 0 && f.steps[known-1].place == 0 {
+		known--
+	}
+	place := 0
+	if known > 0 {
+		place = f.steps[known-1].place
+	}
+	for i := known; i < p.depth; i++ {
+		f.places = append(f.places, step{name: f.steps[i].name, index: f.steps[i].index, place: place})
+		place = len(f.places)
+		f.steps[i].place = place
+	}
+	f.texts = append(f.texts, passage{at: s, place: place, exempt: true, data: p.maybe})
+}
+
+// pointer returns the JSON pointer to a text.
+func (f *finder) pointer(t *passage) string {
+	var way []*step
+	for at := t.place; at > 0; at = way[len(way)-1].place {
+		way = append(way, &f.places[at-1])
+	}
 	var pointer []byte
-	for _, s := range f.steps[:p.depth] {
+	for _, s := range slices.Backward(way) {
 		if s.index >= 0 {
 			pointer = appendIndex(pointer, s.index)
 		} else {
 			pointer = append(append(pointer, '/'), s.name...)
 		}
 	}
-	f.texts = append(f.texts, passage{at: s, pointer: string(pointer), exempt: true, data: p.maybe})
+	return string(pointer)
 }
 
 // scope is an object that is being read: what its members say of the texts
@@ -183,6 +210,7 @@ type scope struct {
 	role   []byte
 	typ    []byte
 	roles  int
+	types  int
 }
 
 // open begins an object at p.
@@ -204,6 +232,7 @@ func (s *scope) note(key, value []byte) {
 		s.roles++
 	case bytes.EqualFold(key, []byte("type")):
 		s.typ = unescape(value[1 : len(value)-1])
+		s.types++
 	}
 }
 
@@ -212,7 +241,7 @@ func (f *finder) close(s scope) {
 	if !s.open {
 		return
 	}
-	if s.source && s.typ != nil && string(s.typ) != "text" {
+	if s.source && s.types == 1 && string(s.typ) != "text" { // of two types, who reads them next may take the other one
 		f.texts = append(f.texts[:s.first], slices.DeleteFunc(f.texts[s.first:], func(t passage) bool { return t.data })...)
 	}
 	for i := s.first; i < len(f.texts); i++ {

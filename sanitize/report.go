@@ -67,7 +67,7 @@ func colon(s string) string {
 }
 
 // add notes what there is to say about t.
-func (r *Report) add(t *passage, result Result, mode Mode) {
+func (r *Report) add(f *finder, t *passage, result Result, mode Mode) {
 	switch mode {
 	case ModeShadow, ModeOff:
 		result.Verdict, result.Score, result.Findings = Allow, 0, nil
@@ -75,6 +75,6 @@ func (r *Report) add(t *passage, result Result, mode Mode) {
 		result.Verdict = min(result.Verdict, Warn)
 	}
 	if result.Verdict != Allow || len(result.Removed) > 0 {
-		r.Passages = append(r.Passages, Passage{Pointer: t.pointer, Role: t.role, Result: result})
+		r.Passages = append(r.Passages, Passage{Pointer: f.pointer(t), Role: t.role, Result: result})
 	}
 }
