@@ -2,8 +2,6 @@ package shadow
 
 import (
 	"bytes"
-	"encoding/binary"
-	"slices"
 	"unicode/utf8"
 )
 
@@ -37,90 +35,6 @@ func (t *Text) foldRunes(v *view) {
 	if n := len(v.buf); n > 0 && v.buf[n-1] <= ' ' {
 		v.cut(n - 1)
 	}
-}
-
-// plain folds ASCII from raw[i] on, up to the first character that needs a closer look, and returns where that stands.
-func (f *folder) plain(i int) int {
-	v := f.v
-	at := len(v.buf)
-	v.buf = slices.Grow(v.buf, len(v.raw)-i)
-	out := v.buf[at:cap(v.buf)]
-	in := v.raw[i:]
-	last := byte(' ')
-	if at > 0 {
-		last = v.buf[at-1]
-	}
-	n := 0
-	for n < len(in) && n < len(out) {
-		for n+8 <= len(in) && n+8 <= len(out) {
-			x, ok := lower8(binary.LittleEndian.Uint64(in[n:]), last)
-			if !ok {
-				break
-			}
-			binary.LittleEndian.PutUint64(out[n:], x)
-			n += 8
-			last = out[n-1]
-		}
-		for end := min(n+8, len(in), len(out)); n < end; n++ {
-			x := lower[in[n]]
-			if x == 0 {
-				x = in[n]
-				if x != ' ' && (x != '\n' || len(f.secrets) > 0) || last <= ' ' {
-					v.buf = v.buf[:at+n]
-					return i + n
-				} // else it is one space after a word
-			}
-			out[n], last = x, x
-		}
-	}
-	v.buf = v.buf[:at+n]
-	return i + n
-}
-
-// lower8 is lower for eight bytes that follow last, if none of them needs a closer look.
-func lower8(x uint64, last byte) (uint64, bool) {
-	const (
-		ones = 0x0101010101010101
-		high = 0x8080808080808080
-	)
-	low := x &^ high // adding to seven bits never carries into the next byte
-	seen := low + (0x80-' ')*ones
-	space := ^(low + (0x80-'!')*ones) & seen & high
-	odd := x | ^seen | (low + 1*ones) | space&(space<<8)
-	if last <= ' ' {
-		odd |= space << 56 >> 56
-	}
-	if odd&high != 0 {
-		return 0, false
-	}
-	capital := (low + (0x80-'A')*ones) &^ (low + (0x80-'Z'-1)*ones) & high
-	return x | capital>>2, true
-}
-
-// letters copies letters beyond ASCII that stand for themselves from raw[i] on, and returns where they end.
-func (f *folder) letters(i int) int {
-	raw, from := f.v.raw, i
-	for i < len(raw) && raw[i] >= utf8.RuneSelf {
-		r, n := decode(raw[i:])
-		cl, plain, _ := lookup(r)
-		if cl != letter && (cl != foreign && cl != loosely || i >= f.done) || plain != "" || joins(r) {
-			break
-		}
-		f.after = r
-		i += n
-	}
-	if i > from {
-		f.flush(from)
-		f.stack = 0
-		f.v.jump(from)
-		f.v.buf = append(f.v.buf, raw[from:i]...)
-	}
-	return i
-}
-
-// joins reports whether r may become one with the character before it.
-func joins(r rune) bool {
-	return r >= 0x1100 && r <= 0x11FF || r == 0x3099 || r == 0x309A || r == 0xFF9E || r == 0xFF9F
 }
 
 // A folder holds what folding one text has to remember between characters.
@@ -390,100 +304,6 @@ func (f *folder) mostlyLatin() bool {
 		}
 	}
 	return f.latin == 1
-}
-
-// unseen takes note of a character that shows nothing. Runs of some kinds of them spell a text.
-func (f *folder) unseen(r rune, cl class, src int) {
-	s := &f.t.signals
-	n := len(f.v.buf)
-	if cl == bidi {
-		s.Bidi++
-		return
-	}
-	if cl == invisible && r != 0xAD && n > 0 && isAlnum(f.v.buf[n-1]) {
-		s.Invisible++
-	}
-	switch {
-	case cl == tag && r >= 0xE0020 && r < 0xE007F:
-		s.Tags++
-		f.secret(Tags, byte(r-0xE0000), src) //nolint:gosec // ASCII
-	case cl == shifter && r >= 0xE0100:
-		s.Selectors++
-		f.secret(Selectors, byte(r-0xE0100+16), src) //nolint:gosec // below 256
-	case cl == shifter:
-		f.secret(Selectors, byte(r-0xFE00), src) //nolint:gosec // below 16
-	case r == 0x200B || r == 0x200C || r == 0x200D || r == 0x2060 || r == 0x2062 || r == 0x2063 || r == 0x2064 || r == 0xFEFF:
-		f.secret(ZeroWidth, byte(r), src) //nolint:gosec // the low byte tells them apart
-	}
-}
-
-// secret adds a byte to the run of invisible characters at hand.
-func (f *folder) secret(k Kind, b byte, src int) {
-	if k != f.kind || len(f.secrets) == 0 || src != f.next {
-		f.flush(src)
-		f.kind, f.first = k, src
-		f.secrets = f.t.out[:0]
-	}
-	_, n := decode(f.v.raw[src:])
-	f.next = src + n
-	f.secrets = append(f.secrets, b)
-	f.t.out = f.secrets
-}
-
-// flush reveals the run of invisible characters that ends before src, if it is long enough to say something.
-func (f *folder) flush(src int) {
-	if len(f.secrets) == 0 {
-		return
-	}
-	text, kind := f.secrets, f.kind
-	f.secrets = f.secrets[:0]
-	switch kind {
-	case Tags:
-		if f.after == 0x1F3F4 && len(text) <= 6 { // the flag of England
-			f.t.signals.Tags -= len(text)
-			return
-		}
-	case Selectors:
-		if len(text) < 4 {
-			return
-		}
-	default:
-		if text = bits(text); text == nil {
-			return
-		}
-	}
-	f.t.conceal(f.v, kind, f.first, src, text)
-}
-
-// bits reads zero-width characters as the bits of bytes: the first two kinds met are 0 and 1 or 1 and 0, whichever gives text.
-func bits(text []byte) []byte {
-	if len(text) < 16 {
-		return nil
-	}
-	zero, n, b := text[0], 0, byte(0)
-	one := byte(0)
-	out := text[:0]
-	for _, c := range text {
-		if c != zero && one == 0 {
-			one = c
-		}
-		if c != zero && c != one {
-			continue // a separator
-		}
-		b <<= 1
-		if c != zero {
-			b |= 1
-		}
-		if n++; n == 8 {
-			out, n, b = append(out, b), 0, 0
-		}
-	}
-	if len(out) > 0 && out[0] >= utf8.RuneSelf {
-		for i := range out {
-			out[i] ^= 0xFF
-		}
-	}
-	return out
 }
 
 // voice turns the kana before it into its voiced form, which Unicode has next to it.

@@ -1,6 +1,8 @@
 package shadow_test
 
 import (
+	"bytes"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
@@ -186,4 +188,36 @@ func TestParallel(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestFoldOfASCII compares what is done eight bytes at a time with one by one.
+func TestFoldOfASCII(t *testing.T) {
+	const alphabet = "abzAMZ09.@[`{~!  \t\n\r\x7f\x00\x1f"
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		text := make([]byte, rng.IntN(40))
+		for i := range text {
+			text[i] = alphabet[rng.IntN(1+rng.IntN(len(alphabet)))] // mostly letters
+		}
+		require.Equal(t, plainly(text), shadow.FoldString(string(text)), "%q", text)
+	}
+}
+
+// plainly folds ASCII in the simplest way.
+func plainly(text []byte) string {
+	out := []byte{'\n'} // white space at the beginning is dropped
+	for _, c := range text {
+		last := &out[len(out)-1]
+		switch {
+		case (c == ' ' || c == '\t') && *last > ' ':
+			out = append(out, ' ')
+		case (c == '\n' || c == '\r') && *last > ' ':
+			out = append(out, '\n')
+		case c == '\n' || c == '\r':
+			*last = '\n'
+		case c > ' ' && c < 0x7F:
+			out = append(out, bytes.ToLower([]byte{c})...)
+		}
+	}
+	return strings.TrimRight(string(out[1:]), " \n")
 }
