@@ -16,6 +16,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -49,9 +50,9 @@ type StreamWatcher interface {
 // so it is kept small.
 type Writer struct {
 	w      http.ResponseWriter
-	r      *http.Request
-	outer  Watcher // the first one, often the only one
-	more   *more   // nil as long as there is nothing of it
+	r      *http.Request // as the server made it: its context ends with the connection
+	outer  Watcher       // the first one, often the only one
+	more   *more         // nil as long as there is nothing of it
 	start  time.Duration
 	length int64 // the Content-Length that was promised; -1 if none
 	bytes  int64
@@ -61,13 +62,14 @@ type Writer struct {
 
 // more is what not every response has.
 type more struct {
-	watch   []Watcher    // further in than the first
-	buf     [3]Watcher   // backs watch: no allocation for the usual few
-	stream  *sse.Watcher // if it is a stream
+	watch   []Watcher     // further in than the first
+	buf     [3]Watcher    // backs watch: no allocation for the usual few
+	inner   *http.Request // that of the last of watch
+	stream  *sse.Watcher  // if it is a stream
 	first   time.Duration
 	failed  error // what Writer.Fail was told first, or a panic
 	written error // the first write error
-	copied  error // the first error of a copy: of the connection or of its source
+	source  error // the first error of what the body was copied from
 }
 
 // epoch is what times are measured from. A duration takes a third of the room of
@@ -94,8 +96,7 @@ func Of(w http.ResponseWriter) *Writer {
 // [HeaderWatcher] too, it is registered as one.
 func Serve(w http.ResponseWriter, r *http.Request, next http.Handler, e Watcher) {
 	if rec := Of(w); rec != nil {
-		rec.r = r // the innermost request is the one whose Pattern a mux sets
-		rec.add(e)
+		rec.add(e, r)
 		next.ServeHTTP(w, r)
 		return
 	}
@@ -103,8 +104,9 @@ func Serve(w http.ResponseWriter, r *http.Request, next http.Handler, e Watcher)
 	rec.serve(next)
 }
 
-func (w *Writer) add(e Watcher) {
+func (w *Writer) add(e Watcher, r *http.Request) {
 	m := w.extra()
+	m.inner = r
 	if m.watch == nil {
 		m.watch = m.buf[:0]
 	}
@@ -163,8 +165,14 @@ func (w *Writer) Fail(err error) {
 	}
 }
 
-// Request returns the request as the innermost watching middleware saw it.
-func (w *Writer) Request() *http.Request { return w.r }
+// Request returns the request as the innermost watching middleware saw it: the
+// one whose Pattern a mux sets. Its context may end before the response does.
+func (w *Writer) Request() *http.Request {
+	if w.more != nil && w.more.inner != nil {
+		return w.more.inner
+	}
+	return w.r
+}
 
 // Started reports whether the final header has been sent.
 func (w *Writer) Started() bool { return w.status != 0 || w.hijack }
@@ -207,8 +215,9 @@ func (w *Writer) Unwrap() http.ResponseWriter { return w.w }
 // WriteHeader implements [http.ResponseWriter]. Informational responses pass
 // and leave the final one open.
 func (w *Writer) WriteHeader(status int) {
-	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols || w.status != 0 {
-		w.w.WriteHeader(status)
+	informational := status < 200 && status != http.StatusSwitchingProtocols
+	if informational || status > 999 || w.Started() {
+		w.w.WriteHeader(status) // which panics if it is no status at all
 		return
 	}
 	w.begin(status)
@@ -264,7 +273,7 @@ func (w *Writer) stream() *sse.Watcher {
 
 // Write implements [http.ResponseWriter].
 func (w *Writer) Write(p []byte) (int, error) {
-	if w.status == 0 {
+	if !w.Started() {
 		w.begin(http.StatusOK)
 	}
 	n, err := w.w.Write(p)
@@ -277,23 +286,57 @@ func (w *Writer) Write(p []byte) (int, error) {
 
 // ReadFrom lets io.Copy reach the sendfile of the connection.
 func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
-	if w.status == 0 {
+	if !w.Started() {
 		w.begin(http.StatusOK)
 	}
-	if w.Streaming() {
-		return io.Copy(struct{ io.Writer }{w}, src)
+	if isFile(src) {
+		n, err := io.Copy(w.w, src)
+		w.wrote(n, err)
+		return n, err
 	}
-	n, err := io.Copy(w.w, src)
-	w.bytes += n
-	if err != nil && w.extra().copied == nil {
-		w.more.copied = err
+	from := &source{Reader: src}
+	var n int64
+	var err error
+	if w.Streaming() {
+		n, err = io.Copy(struct{ io.Writer }{w}, from) // Write notes what becomes of it
+	} else if n, err = io.Copy(w.w, from); from.err == nil {
+		w.wrote(n, err)
+	} else {
+		w.bytes += n
+	}
+	if from.err != nil && w.extra().source == nil {
+		w.more.source = from.err
+	}
+	return n, err
+}
+
+// isFile reports whether src is what the system can send by itself.
+func isFile(src io.Reader) bool {
+	if l, ok := src.(*io.LimitedReader); ok {
+		src = l.R
+	}
+	_, ok := src.(*os.File)
+	return ok
+}
+
+// source tells errors of what is copied from those of the connection, which
+// wraps the former in its own.
+type source struct {
+	io.Reader
+	err error
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // as io.Copy compares it
+		s.err = err
 	}
 	return n, err
 }
 
 func (w *Writer) wrote(n int64, err error) {
 	w.bytes += n
-	if err != nil && !errors.Is(err, http.ErrBodyNotAllowed) && w.extra().written == nil {
+	if err != nil && !w.hijack && !errors.Is(err, http.ErrBodyNotAllowed) && w.extra().written == nil {
 		w.more.written = err
 	}
 }
@@ -304,7 +347,7 @@ func (w *Writer) Flush() { _ = w.FlushError() }
 // FlushError is Flush for [http.ResponseController]. It reports
 // [http.ErrNotSupported] if the connection can't flush.
 func (w *Writer) FlushError() error {
-	if w.status == 0 {
+	if !w.Started() {
 		w.begin(http.StatusOK)
 	}
 	err := http.NewResponseController(w.w).Flush()

@@ -1,15 +1,21 @@
 package response_test
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -95,6 +101,25 @@ func TestEnds(t *testing.T) {
 		{name: "copied source fails", kind: response.Truncated, status: 200, err: io.ErrUnexpectedEOF, handler: func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.Copy(w, io.MultiReader(strings.NewReader("half"), errReader{}))
 		}},
+		{name: "copied source fails, length promised", kind: response.Truncated, status: 200, err: io.ErrUnexpectedEOF, handler: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "2000000")
+			_, _ = io.Copy(w, io.MultiReader(bytes.NewReader(make([]byte, 1_000_000)), errReader{}))
+		}},
+		{name: "copied source is a connection that fails", kind: response.Truncated, status: 200, err: syscall.ECONNRESET, handler: func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.Copy(w, io.MultiReader(strings.NewReader("half"), errReader{&net.OpError{Op: "read", Err: syscall.ECONNRESET}}))
+		}},
+		{name: "copied stream fails", kind: response.Truncated, status: 200, err: io.ErrUnexpectedEOF, handler: func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.Copy(w, io.MultiReader(strings.NewReader("data: tick\n\n"), errReader{}))
+		}},
+		{name: "copied where there is no body", kind: response.Complete, status: 304, handler: func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNotModified)
+			_, _ = w.(io.ReaderFrom).ReadFrom(strings.NewReader("what nobody wants"))
+		}},
+		{name: "file", kind: response.Complete, status: 200, handler: func(w http.ResponseWriter, r *http.Request) {
+			http.ServeFile(w, r, "response.go")
+		}},
+		{name: "status that is none", kind: response.Failed, status: 500, handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(1000) }},
 		{name: "stream whole", kind: response.Complete, status: 200, handler: func(w http.ResponseWriter, _ *http.Request) {
 			stream(w, "event: delta\ndata: 1\n\nevent: done\ndata: 2\n\n")
 		}},
@@ -131,9 +156,10 @@ func TestEnds(t *testing.T) {
 	})
 }
 
-type errReader struct{}
+// errReader fails, with io.ErrUnexpectedEOF unless it has an error.
+type errReader struct{ error }
 
-func (errReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+func (r errReader) Read([]byte) (int, error) { return 0, cmp.Or(r.error, io.ErrUnexpectedEOF) }
 
 func TestClientGone(t *testing.T) {
 	each(t, func(t *testing.T, http2 bool) {
@@ -156,6 +182,95 @@ func TestClientGone(t *testing.T) {
 		require.Equal(t, response.ClientGone, end.Kind)
 		require.ErrorIs(t, end.Err, context.Canceled)
 	})
+}
+
+// A server that cuts a response because it took too long is not a client that
+// left, though the context of the request ends the same way.
+func TestWriteDeadline(t *testing.T) {
+	tests := []struct {
+		name    string
+		handler http.HandlerFunc
+	}{
+		{"body", func(w http.ResponseWriter, _ *http.Request) {
+			for {
+				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+					return
+				}
+			}
+		}},
+		{"copy", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, endless{}) }},
+		{"stream", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			for {
+				_, err := io.WriteString(w, "event: delta\ndata: 1\n\n")
+				if err = errors.Join(err, http.NewResponseController(w).Flush()); err != nil {
+					return
+				}
+			}
+		}},
+	}
+	each(t, func(t *testing.T, http2 bool) {
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				srv, seen := serve(t, http2, func(w http.ResponseWriter, r *http.Request) {
+					_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+					tt.handler(w, r)
+				})
+				resp, err := srv.Client().Get(srv.URL)
+				end := <-seen.ends // before anything is read
+				if err == nil {
+					_ = resp.Body.Close()
+				}
+				require.Equal(t, response.Truncated, end.Kind, "%v", end.Err)
+				require.ErrorIs(t, end.Err, os.ErrDeadlineExceeded)
+			})
+		}
+	})
+}
+
+// A handler may learn of that by the context alone.
+func TestWriteDeadlineThatNoWriteMet(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	seen := newWatcher()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+	r.ProtoMajor = 2
+	response.Serve(late{httptest.NewRecorder()}, r, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "half")
+		cancel()
+	}), seen)
+	require.Equal(t, response.End{Kind: response.Truncated, Err: os.ErrDeadlineExceeded}, <-seen.ends)
+}
+
+// late is a ResponseWriter whose time is over.
+type late struct{ http.ResponseWriter }
+
+func (late) FlushError() error { return os.ErrDeadlineExceeded }
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+// What is on a connection that was taken over is not watched; nor is what a
+// handler, as many do, says afterwards to who can't hear it.
+func TestHijack(t *testing.T) {
+	h := &headerWatcher{watcher: *newWatcher()}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		response.Serve(w, r, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_ = conn.Close()
+			}
+			require.True(t, response.Of(w).Hijacked())
+			http.Error(w, "too late", http.StatusInternalServerError)
+		}), h)
+	}))
+	srv.Config.ErrorLog = quiet() // net/http complains of what is too late
+	srv.Start()
+	defer srv.Close()
+	_, err := srv.Client().Get(srv.URL)
+	require.ErrorIs(t, err, io.EOF)
+	require.Equal(t, response.End{Kind: response.Complete}, <-h.ends)
+	require.Empty(t, h.statuses)
 }
 
 // A request whose context has ended is judged by whether the response got to
@@ -228,6 +343,25 @@ func TestOneVerdict(t *testing.T) {
 	})
 	require.Equal(t, <-outer.ends, <-inner.ends)
 	require.Equal(t, http.StatusTeapot, inner.status)
+}
+
+// Middleware between two that watch may give the request a context that ends
+// with it. That is no client who left.
+func TestContextOfInnerRequest(t *testing.T) {
+	outer, inner := newWatcher(), newWatcher()
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
+		defer cancel()
+		response.Serve(w, r.WithContext(ctx), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.Pattern = "/x"
+			_, _ = io.WriteString(w, "ok")
+			require.Equal(t, ctx, response.Of(w).Request().Context())
+		}), inner)
+		require.Equal(t, "/x", response.Of(w).Request().Pattern)
+	})
+	response.Serve(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), h, outer)
+	require.Equal(t, response.End{Kind: response.Complete}, <-outer.ends)
+	require.Equal(t, response.End{Kind: response.Complete}, <-inner.ends)
 }
 
 // foreign is a wrapper of somebody else's.

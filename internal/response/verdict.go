@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -81,7 +80,7 @@ func (w *Writer) end(v any, running bool) End {
 // cut reports whether less was written than the response should have had,
 // though the handler returned.
 func (w *Writer) cut() bool {
-	if m := w.more; m != nil && (m.written != nil || m.copied != nil) || w.short() {
+	if m := w.more; m != nil && (m.written != nil || m.source != nil) || w.short() {
 		return true
 	}
 	err := w.r.Context().Err()
@@ -114,22 +113,26 @@ func (w *Writer) blame(running bool) End {
 	ctx := w.r.Context()
 	cause := context.Cause(ctx)
 	m := w.extra()
-	_, network := errors.AsType[*net.OpError](m.copied)
+	canceled := errors.Is(ctx.Err(), context.Canceled)
+	if canceled && w.r.ProtoMajor > 1 && w.status != 0 {
+		_ = w.FlushError() // the stream is closed, and as a rule says why
+	}
 	switch {
 	case errors.Is(cause, http.ErrServerClosed):
 		return End{Shutdown, cause}
-	case errors.Is(ctx.Err(), context.Canceled):
+	case errors.Is(m.written, os.ErrDeadlineExceeded), errors.Is(m.written, http.ErrContentLength):
+		// Before the context: the server ends that too when a write fails.
+		return End{Truncated, cmp.Or(m.failed, m.written)}
+	case canceled:
 		return End{ClientGone, cause}
 	case errors.Is(m.failed, context.Canceled): // the handler knew before the context did
 		return End{ClientGone, m.failed}
-	case errors.Is(m.written, os.ErrDeadlineExceeded), errors.Is(m.written, http.ErrContentLength):
-		return End{Truncated, cmp.Or(m.failed, m.written)}
-	case m.written != nil, network:
-		return End{ClientGone, cmp.Or(m.written, m.copied)}
+	case m.written != nil:
+		return End{ClientGone, m.written}
 	case !running:
 		return End{Truncated, cmp.Or(m.failed, errExited)}
 	default:
-		return End{Truncated, cmp.Or(m.failed, m.copied, cause, errTruncated)}
+		return End{Truncated, cmp.Or(m.failed, m.source, cause, errTruncated)}
 	}
 }
 
