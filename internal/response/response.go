@@ -143,18 +143,29 @@ func (w *Writer) serve(next http.Handler) {
 	defer func() {
 		v := recover()
 		end := w.end(v, returned || v != nil)
-		w.outer.ResponseEnded(w, end)
-		if w.more != nil {
-			for _, e := range w.more.watch {
-				e.ResponseEnded(w, end)
-			}
-		}
+		w.tell(end)
 		if v != nil {
 			panic(v)
 		}
 	}()
 	next.ServeHTTP(w, w.r)
 	returned = true
+}
+
+// tell tells all watchers, also those after one that panics: they may hold what
+// others wait for.
+func (w *Writer) tell(end End) {
+	if w.more != nil {
+		defer w.tellRest(w.more.watch, end)
+	}
+	w.outer.ResponseEnded(w, end)
+}
+
+func (w *Writer) tellRest(watch []Watcher, end End) {
+	if len(watch) > 0 {
+		defer w.tellRest(watch[1:], end)
+		watch[0].ResponseEnded(w, end)
+	}
 }
 
 // Fail notes err as the reason why the response is not what was asked for. The

@@ -364,6 +364,23 @@ func TestContextOfInnerRequest(t *testing.T) {
 	require.Equal(t, response.End{Kind: response.Complete}, <-inner.ends)
 }
 
+// A watcher that panics keeps no other from what it has to do at the end.
+func TestWatcherThatPanics(t *testing.T) {
+	seen := newWatcher()
+	inner := func(e response.Watcher, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { response.Serve(w, r, next, e) })
+	}
+	h := inner(broken{}, inner(seen, inner(broken{}, inner(seen, http.NotFoundHandler()))))
+	require.PanicsWithValue(t, "broken", func() {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	})
+	require.Len(t, seen.ends, 2)
+}
+
+type broken struct{}
+
+func (broken) ResponseEnded(*response.Writer, response.End) { panic("broken") }
+
 // foreign is a wrapper of somebody else's.
 type foreign struct{ http.ResponseWriter }
 
