@@ -31,7 +31,6 @@ package errtrack
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
@@ -43,8 +42,8 @@ import (
 // Tracker takes errors. [Collector] is the one of this package; programs whose
 // packages depend on the interface can put another in its place.
 type Tracker interface {
-	// Track notes e. It neither blocks nor panics, and it keeps nothing that the
-	// caller may change.
+	// Track notes e. It doesn't panic, waits for nothing but the methods of Err,
+	// and keeps nothing that the caller may change.
 	Track(ctx context.Context, e Event)
 	// Flush waits until all that was noted has been delivered, or ctx ends.
 	Flush(ctx context.Context) error
@@ -230,7 +229,7 @@ func (c *Collector) Track(ctx context.Context, e Event) {
 
 // harmless reports whether err says that the client left or the server stops.
 func harmless(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, http.ErrServerClosed)
+	return is(err, context.Canceled) || is(err, http.ErrServerClosed)
 }
 
 // insideKey marks the context of functions of the program that Track calls, so
@@ -241,7 +240,7 @@ type insideKey struct{}
 // error: tracking must not do harm.
 func (c *Collector) survive(ctx context.Context) {
 	if v := recover(); v != nil {
-		c.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "errtrack: event lost by a panic", slog.String("type", fmt.Sprintf("%T", v)))
+		c.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "errtrack: a function or error panicked", slog.String("type", fmt.Sprintf("%T", v)))
 	}
 }
 
@@ -251,19 +250,26 @@ func (c *Collector) track(ctx context.Context, s *scope, e *Event) {
 		ctx = context.WithValue(ctx, insideKey{}, true)
 	}
 	if c.cfg.Describe != nil {
-		c.cfg.Describe(ctx, e)
+		c.describe(ctx, e)
 	}
 	id, title := c.app.fingerprint(e)
-	severity := c.severity(e, id)
+	severity := c.severity(ctx, e, id)
 	if !s.claim(e, severity) {
 		return
 	}
 	sample := c.sample(e, severity)
 	reports := c.count(id, title, e.User, &sample)
-	if c.cfg.OnEvent != nil {
-		c.cfg.OnEvent(ctx, id, sample.Severity)
-	}
 	for _, r := range reports {
 		c.post(r)
 	}
+	if c.cfg.OnEvent != nil {
+		c.cfg.OnEvent(ctx, id, sample.Severity)
+	}
+}
+
+// describe completes e as far as that goes: an event that could not be described
+// counts nevertheless.
+func (c *Collector) describe(ctx context.Context, e *Event) {
+	defer c.survive(ctx)
+	c.cfg.Describe(ctx, e)
 }

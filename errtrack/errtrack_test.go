@@ -235,21 +235,26 @@ func TestPanickingFunctions(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		cfg  errtrack.Config
+		want int // events and reports of two
 	}{
-		{"describe", errtrack.Config{Describe: func(context.Context, *errtrack.Event) { oops() }}},
-		{"rule", errtrack.Config{Rules: []errtrack.Rule{{Severity: errtrack.Low, Match: func(errtrack.Event) bool { oops(); return true }}}}},
-		{"event", errtrack.Config{OnEvent: func(context.Context, string, errtrack.Severity) { oops() }}},
-		{"in app", errtrack.Config{InApp: func(string) bool { oops(); return true }}},
+		{"describe", errtrack.Config{Describe: func(context.Context, *errtrack.Event) { oops() }}, 2},
+		{"rule", errtrack.Config{Rules: []errtrack.Rule{{Severity: errtrack.Low, Match: func(errtrack.Event) bool { oops(); return true }}}}, 2},
+		{"event", errtrack.Config{OnEvent: func(context.Context, string, errtrack.Severity) { oops() }}, 2},
+		{"in app", errtrack.Config{InApp: func(string) bool { oops(); return true }}, 0}, // without it there is no group
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var log strings.Builder
+			r := &recorder{}
 			tt.cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			tt.cfg.Reporters = []errtrack.Reporter{r}
 			c := newCollector(t, tt.cfg)
 			require.NotPanics(t, func() { c.Track(t.Context(), failure(load(0))) })
-			require.Contains(t, log.String(), "event lost by a panic")
-			c.Groups(errtrack.Query{}) // and no lock is held
+			require.Contains(t, log.String(), "a function or error panicked")
 			w := serve(c.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("x") })), newRequest(t, "GET /", nil))
 			require.Equal(t, 500, w.Code)
+			require.Equal(t, tt.want, events(c)) // and no lock is held
+			require.NoError(t, c.Flush(t.Context()))
+			require.Len(t, r.reports(), tt.want)
 		})
 	}
 }

@@ -185,17 +185,43 @@ func walk(err error, seen *int, f func(e error, below bool)) bool {
 	if *seen++; err == nil || *seen > maxErrors {
 		return false
 	}
-	below := false
-	switch e := err.(type) { //nolint:errorlint // this is what walks the tree
-	case interface{ Unwrap() error }:
-		below = walk(e.Unwrap(), seen, f)
-	case interface{ Unwrap() []error }:
-		for _, child := range e.Unwrap() {
-			below = walk(child, seen, f) || below
-		}
+	one, several := unwrap(err)
+	below := walk(one, seen, f)
+	for _, child := range several {
+		below = walk(child, seen, f) || below
 	}
 	f(err, below)
 	return below || typed(err)
+}
+
+// unwrap returns what err wraps. A nil pointer, which as a rule panics, wraps
+// nothing.
+func unwrap(err error) (one error, several []error) {
+	defer func() { _ = recover() }()
+	switch e := err.(type) { //nolint:errorlint // this is what walks the tree
+	case interface{ Unwrap() error }:
+		return e.Unwrap(), nil
+	case interface{ Unwrap() []error }:
+		return nil, e.Unwrap()
+	}
+	return nil, nil
+}
+
+// is is [errors.Is] for errors that may be broken: it neither panics nor goes
+// round in circles.
+func is(err, target error) bool {
+	found := false
+	walk(err, new(int), func(e error, _ bool) { found = found || same(e, target) })
+	return found
+}
+
+func same(err, target error) bool {
+	defer func() { _ = recover() }()
+	if reflect.TypeOf(target).Comparable() && err == target { //nolint:errorlint // of this very error
+		return true
+	}
+	e, ok := err.(interface{ Is(error) bool }) //nolint:errorlint // as above
+	return ok && e.Is(target)
 }
 
 // typed reports whether the type of err says anything.
@@ -218,7 +244,7 @@ func typeName(err error) string {
 }
 
 // typeID returns the type of err with the path of its package, without the major
-// version of that.
+// version of that, nor the numbers of types that functions declare.
 func typeID(err error) string {
 	t, stars := reflect.TypeOf(err), ""
 	for t.Kind() == reflect.Pointer && t.Name() == "" {
@@ -227,7 +253,20 @@ func typeID(err error) string {
 	if t.Name() == "" {
 		return stars + t.String()
 	}
-	return stars + unversioned(t.PkgPath()) + "." + t.Name()
+	return stars + unversioned(t.PkgPath()) + "." + unnumbered(t.Name())
+}
+
+// unnumbered drops the numbers that the compiler gives to the types in functions
+// where they are type arguments: "Of[example.com/app.item·2]".
+func unnumbered(name string) string {
+	before, rest, ok := strings.Cut(name, "·")
+	for ok {
+		rest = strings.TrimLeft(rest, "0123456789")
+		var part string
+		part, rest, ok = strings.Cut(rest, "·")
+		before += part
+	}
+	return before
 }
 
 // unversioned returns the path of a package without the major version at its end.

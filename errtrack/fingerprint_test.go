@@ -84,6 +84,18 @@ func (h hostPort) String() string  { return string(h) }
 
 func unmarshal(into any, text string) error { return json.Unmarshal([]byte(text), into) }
 
+// The compiler numbers the types that functions declare: these are item·1 and
+// item·2, of one name that may be the other's in the next build.
+func ofOneItem() error {
+	type item struct{}
+	return generic[map[string]item]{}
+}
+
+func ofAnotherItem() error {
+	type item struct{}
+	return generic[map[string]item]{}
+}
+
 // pairs are events that must make one group, or two.
 var pairs = []struct {
 	name string
@@ -145,6 +157,7 @@ var pairs = []struct {
 	{"text under a wrapper", false, failure(fmt.Errorf("reading the body: %w", io.EOF)), failure(fmt.Errorf("reading the index: %w", io.EOF))},
 	{"pointer or value", false, failure(generic[int]{1}), failure(&wrapping{"x", io.EOF})},
 	{"instances of a generic type", false, failure(generic[int]{1}), failure(generic[bool]{true})},
+	{"instances by types of functions", true, failure(ofOneItem()), failure(ofAnotherItem())},
 	{"joined in another order", true, failure(errors.Join(&quotaError{"1"}, &tenantError{"2"})), failure(errors.Join(&tenantError{"3"}, &quotaError{"4"}))},
 	{"joined twice", true, failure(errors.Join(&quotaError{"1"}, &quotaError{"2"})), failure(&quotaError{"3"})},
 	{"joined with another", false, failure(errors.Join(&quotaError{"1"}, &tenantError{"2"})), failure(&quotaError{"1"})},
@@ -275,12 +288,42 @@ type branching struct{ err error }
 func (e *branching) Error() string   { return "branching" }
 func (e *branching) Unwrap() []error { return []error{e.err, e.err} }
 
-// A nil pointer in an error is a common mistake; it must not become a second one.
-func TestFingerprintOfANilPointer(t *testing.T) {
-	var nobody *quotaError
-	_, title := errtrack.Fingerprint(failure(nobody))
-	require.Contains(t, title, "*errtrack_test.quotaError")
+// Errors that are broken are errors nevertheless.
+func TestBrokenErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		err  error
+		want string // in the title
+	}{
+		{"nil pointer", (*quotaError)(nil), "*errtrack_test.quotaError"},
+		{"nil pointer that wraps", (*fs.PathError)(nil), "*fs.PathError without a text"},
+		{"nil pointer with a stack", (*stacked)(nil), "*errtrack_test.stacked"},
+		{"nil pointer that is wrapped", fmt.Errorf("saving: %w", (*net.OpError)(nil)), "*net.OpError"},
+		{"nil pointer that is joined", errors.Join((*fs.PathError)(nil), &quotaError{"7"}), "*errtrack_test.quotaError: quota"},
+		{"panic", panicking{}, "errtrack_test.panicking without a text"},
+		{"not comparable", notComparable{"x"}, "errtrack_test.notComparable: not comparable"},
+		{"in a circle", &circular{}, "*errtrack_test.circular: circular"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCollector(t, errtrack.Config{Rules: []errtrack.Rule{{Severity: errtrack.High, Is: io.ErrUnexpectedEOF}, {Severity: errtrack.Low, Is: tt.err}}})
+			c.Track(t.Context(), failure(tt.err))
+			require.Contains(t, only(t, c).Title, tt.want)
+		})
+	}
 }
+
+type (
+	panicking     struct{}
+	notComparable []string
+	circular      struct{}
+)
+
+func (panicking) Error() string     { panic("no text") }
+func (panicking) Unwrap() error     { panic("no cause") }
+func (panicking) Is(error) bool     { panic("nothing") }
+func (notComparable) Error() string { return "not comparable" }
+func (e *circular) Error() string   { return "circular" }
+func (e *circular) Unwrap() []error { return []error{e, e} }
 
 func TestInApp(t *testing.T) {
 	modules := []string{"github.com/sparkhttp/spark", "example.com/mono/app/tools", "example.com/mono"}

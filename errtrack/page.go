@@ -66,6 +66,7 @@ func (c *Collector) Page() http.Handler {
 		o := overview{c.cfg.Release, c.Stats(), c.Groups(q)}
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
+		h.Set("X-Content-Type-Options", "nosniff")
 		h.Add("Vary", "Accept")
 		if strings.Contains(r.Header.Get("Accept"), "text/html") {
 			h.Set("Content-Type", "text/html; charset=utf-8")

@@ -27,6 +27,7 @@ func TestPageAsJSON(t *testing.T) {
 	require.Equal(t, 200, w.Code)
 	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"))
 	require.Equal(t, "Accept", w.Header().Get("Vary"))
 	var got struct {
 		Release string

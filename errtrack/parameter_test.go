@@ -78,6 +78,8 @@ func TestParameterize(t *testing.T) {
 		{"jwt", "token eyJhbGciOi.eyJzdWIi.abc-def_ghi is expired", "token <secret> is expired"},
 		{"password assigned", "connect host=db password=hunter;two user=app", "connect host=db password=<secret>;two user=app"},
 		{"password named", "password: hunter", "password: <secret>"},
+		{"credentials named", "apiKey: a client_secret: b X-Auth-Token: c", "apiKey: <secret> client_secret: <secret> X-Auth-Token: <secret>"},
+		{"what is wrong with a token", "unexpected token: comma", "unexpected token: comma"},
 		{"token count is no token", "max_tokens=4096 exceeded", "max_tokens=<number> exceeded"},
 
 		{"invalid UTF-8", "a\xffb", "ab"},

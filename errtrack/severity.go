@@ -2,7 +2,6 @@ package errtrack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -79,7 +78,7 @@ func (r *Rule) matches(e *Event, rate func() int) bool {
 		r.Class != "" && r.Class != e.Class,
 		r.MinStatus != 0 && e.Status < r.MinStatus,
 		r.MaxStatus != 0 && e.Status > r.MaxStatus,
-		r.Is != nil && !errors.Is(e.Err, r.Is),
+		r.Is != nil && !is(e.Err, r.Is),
 		r.Type != "" && !hasType(e.Err, r.Type),
 		r.PerMinute > 0 && rate()+1 < r.PerMinute:
 		return false
@@ -94,12 +93,12 @@ func (r *Rule) matches(e *Event, rate func() int) bool {
 // severity judges e: by hand, by the program's rules, by the standard ones. Of
 // those the first is that a provider which refuses our key or our account serves
 // nobody until somebody acts.
-func (c *Collector) severity(e *Event, id string) Severity {
+func (c *Collector) severity(ctx context.Context, e *Event, id string) Severity {
 	if e.Severity >= Low && e.Severity <= Critical {
 		return e.Severity
 	}
 	for i := range c.cfg.Rules {
-		if c.cfg.Rules[i].matches(e, func() int { return c.rate(id) }) {
+		if c.matches(ctx, &c.cfg.Rules[i], e, id) {
 			return c.cfg.Rules[i].Severity
 		}
 	}
@@ -108,7 +107,7 @@ func (c *Collector) severity(e *Event, id string) Severity {
 		return Critical
 	case e.Panic:
 		return High
-	case errors.Is(e.Err, context.DeadlineExceeded), e.Status == http.StatusGatewayTimeout, e.Status == http.StatusBadGateway:
+	case is(e.Err, context.DeadlineExceeded), e.Status == http.StatusGatewayTimeout, e.Status == http.StatusBadGateway:
 		return Medium
 	case e.Status == http.StatusServiceUnavailable, e.Status >= 400 && e.Status < 500:
 		return Low
@@ -117,6 +116,12 @@ func (c *Collector) severity(e *Event, id string) Severity {
 	default:
 		return Medium
 	}
+}
+
+// matches reports whether a rule matches e. One that panics doesn't.
+func (c *Collector) matches(ctx context.Context, r *Rule, e *Event, id string) bool {
+	defer c.survive(ctx)
+	return r.matches(e, func() int { return c.rate(id) })
 }
 
 // accountClass reports whether a class of a provider's errors is about the

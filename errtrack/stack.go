@@ -149,11 +149,20 @@ func short(function string) string {
 // innermost one is nearest to the cause.
 func stackOf(err error) (stack []uintptr) {
 	walk(err, new(int), func(e error, _ bool) {
-		if s, ok := e.(interface{ StackTrace() []uintptr }); ok && stack == nil { //nolint:errorlint // walk unwraps
-			stack = s.StackTrace()
+		if stack == nil {
+			stack = traceOf(e)
 		}
 	})
 	return stack
+}
+
+// traceOf returns the stack of this very error. A nil pointer has none.
+func traceOf(err error) []uintptr {
+	defer func() { _ = recover() }()
+	if s, ok := err.(interface{ StackTrace() []uintptr }); ok { //nolint:errorlint // walk unwraps
+		return s.StackTrace()
+	}
+	return nil
 }
 
 // callers returns the stack of the caller's caller: called by a deferred
