@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"net/http"
 	"reflect"
 	"runtime"
 	"sync"
@@ -20,8 +21,11 @@ type observation struct {
 // seldom meet in one; and to count a batch under one lock takes less than six
 // atomic additions for each request, in memory that all processors write to.
 type lane struct {
+	watchers [len(known)]watcher // of its requests, by method
+	_        [64]byte            // what follows is written
+
 	began [len(known)]atomic.Int64 // requests, by method
-	_     [64]byte                 // what follows is written by others
+	_     [64]byte                 // what follows is written later
 
 	mu    sync.Mutex
 	n     int // observations that are not counted yet
@@ -33,20 +37,30 @@ type lane struct {
 // lanes are a power of two of them, so that one is picked by masking bits.
 type lanes []lane
 
-func newLanes() lanes {
+func newLanes(q *requests) lanes {
 	n := 4
 	for n < 4*runtime.GOMAXPROCS(0) && n < 256 {
 		n *= 2
 	}
-	return make(lanes, n)
+	all := make(lanes, n)
+	for i := range all {
+		for method := range all[i].watchers {
+			all[i].watchers[method] = watcher{q, &all[i], method}
+		}
+	}
+	return all
 }
 
-// at returns the lane for what p points to. The allocator gives each processor
-// pages of its own to take memory from, so where something lies that a request
-// had made tells processors apart: a hint, but one that costs nothing.
-func (all lanes) at(p any) *lane {
-	const page = 13                                                   // bits
-	return &all[int(reflect.ValueOf(p).Pointer()>>page)&(len(all)-1)] // #nosec G115 -- masked
+// at returns the lane for a request by where its ResponseWriter, which is made
+// for it, lies. The allocator gives each processor pages of its own to take
+// memory from, so that tells processors apart: a hint, but one that costs nothing.
+func (all lanes) at(w http.ResponseWriter) *lane {
+	const page = 13 // bits
+	v := reflect.ValueOf(w)
+	if v.Kind() != reflect.Pointer {
+		return &all[0]
+	}
+	return &all[int(v.Pointer()>>page)&(len(all)-1)] // #nosec G115 -- masked
 }
 
 // add keeps o of a request of the given method that ended.

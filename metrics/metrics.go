@@ -34,7 +34,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 
@@ -237,11 +236,13 @@ var known = [...]string{
 // methodIndex returns the place of method in known. The two that nearly all
 // requests have come first.
 func methodIndex(method string) int {
-	if method == "" || method == http.MethodGet {
-		return 0
+	if method == "" {
+		method = http.MethodGet
 	}
-	if i := slices.Index(known[1:], method); i >= 0 {
-		return i + 1
+	for i := range len(known) - 1 {
+		if known[i] == method {
+			return i
+		}
 	}
 	return len(known) - 1
 }

@@ -74,8 +74,8 @@ func (f failure) label(status int) string {
 func (m *Metrics) Handler(next http.Handler) http.Handler {
 	q := m.http
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e := &q.watchers[methodIndex(r.Method)]
-		q.lanes.at(r).began[e.method].Add(1)
+		e := &q.lanes.at(w).watchers[methodIndex(r.Method)]
+		e.lane.began[e.method].Add(1)
 		if (r.ContentLength < 0 || r.ContentLength > maxClaimed) && r.Body != nil {
 			c := &countingWatcher{watcher: e, body: r.Body}
 			r.Body = c
@@ -86,10 +86,11 @@ func (m *Metrics) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// watcher measures the requests of one method. There is one for each, made in
-// advance, so that a request costs no allocation here.
+// watcher measures the requests of one method in a lane. There is one for each,
+// made in advance, so that a request costs no allocation here.
 type watcher struct {
 	q      *requests
+	lane   *lane
 	method int
 }
 
@@ -114,7 +115,7 @@ func (e *watcher) ended(w *response.Writer, end response.End, size int64) {
 		first, _ := w.FirstByte()
 		e.q.firstByte(s).observe(first.Seconds())
 	}
-	e.q.lanes.at(w).add(e.method, observation{s, took, size, w.Bytes()}, &e.q.counting)
+	e.lane.add(e.method, observation{s, took, size, w.Bytes()}, &e.q.counting)
 }
 
 // countingWatcher is for a request whose size is known only by reading it.
@@ -177,7 +178,6 @@ type requests struct {
 	dropped  prometheus.Counter
 	seconds  *layout
 	bytes    *layout
-	watchers [len(known)]watcher
 	streams  atomic.Int64
 	lanes    lanes
 	counting sync.Mutex // guards all histograms
@@ -239,7 +239,6 @@ func newRequests(m *Metrics) (*requests, error) {
 		dropped: m.dropped.WithLabelValues("http_server_request_duration_seconds"),
 		seconds: m.seconds,
 		bytes:   bytes,
-		lanes:   newLanes(),
 		labels:  make(map[string]*route),
 		late:    &route{label: other},
 
@@ -250,9 +249,7 @@ func newRequests(m *Metrics) (*requests, error) {
 		requestSizeDesc: desc("http_server_request_body_size_bytes", "Size of the body of a request.", by...),
 		responseDesc:    desc("http_server_response_body_size_bytes", "Size of the body of a response.", by...),
 	}
-	for i := range q.watchers {
-		q.watchers[i].q, q.watchers[i].method = q, i
-	}
+	q.lanes = newLanes(q)
 	q.late.sets.Store(new([]*series))
 	q.labels[other] = q.late // a pattern unfit for a label has the same one
 	q.routes.Store(&map[string]*route{})
