@@ -55,7 +55,7 @@ type scope struct {
 
 func newScope(c *Collector, next http.Handler, r *http.Request) *scope {
 	s := &scope{c: c, next: next, method: r.Method, session: SessionURL(r.Header)}
-	s.trace, s.span, _ = traceparent.Parse(r.Header)
+	s.trace, s.span, _ = traceparent.Of(r.Header)
 	return s
 }
 

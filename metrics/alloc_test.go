@@ -43,7 +43,7 @@ func TestAllocations(t *testing.T) {
 		{"gauge", func() { g.Set(1) }, 0},
 		{"histogram", func() { s.Observe(1, "ann") }, 0},
 		{"call of a provider", func() {
-			call := m.Begin(metrics.Call{Provider: "anthropic", Model: "claude"})
+			call := m.Begin(metrics.Call{Provider: "anthropic", Model: "claude", Traceparent: traced.Header.Get("Traceparent")})
 			call.Chunk()
 			call.End(metrics.Outcome{Usage: metrics.Usage{Input: 1, Output: 1}})
 		}, 1},

@@ -47,6 +47,10 @@ type Call struct {
 	// Provider and Model are what is called. Those that aren't in
 	// [Config].Providers are counted as "other".
 	Provider, Model string
+	// Traceparent is the value of that header (W3C Trace Context) of the request
+	// that the call is made for. If its trace is sampled, its id is shown as the
+	// exemplar of what is measured. Optional.
+	Traceparent string
 }
 
 // Outcome is what is known of a call of a provider when it ends.
@@ -82,6 +86,7 @@ type Generation struct {
 	provider  *provider
 	name      string // of the provider
 	model     string
+	trace     string // the id for exemplars, or ""
 	start     time.Time
 	chunk     time.Time // when the last one came
 	ended     bool
@@ -108,7 +113,8 @@ func (m *Metrics) Begin(c Call) *Generation {
 	}
 	p, name := g.provider(c.Provider)
 	return &Generation{
-		g: g, operation: operation, provider: p, name: name, model: p.model(c.Model).Name, start: time.Now(),
+		g: g, operation: operation, provider: p, name: name, model: p.model(c.Model).Name,
+		trace: traceOf(c.Traceparent), start: time.Now(),
 	}
 }
 
@@ -119,7 +125,7 @@ func (g *Generation) Chunk() {
 	if since.IsZero() {
 		h, since = g.g.firstChunk, g.start
 	}
-	h.Observe(now.Sub(since).Seconds(), g.operation, g.name, g.model)
+	h.observe(now.Sub(since).Seconds(), g.trace, g.operation, g.name, g.model)
 	g.chunk = now
 }
 
@@ -134,7 +140,7 @@ func (g *Generation) End(o Outcome) {
 	if o.Model == "" {
 		answered = g.provider.model(g.model)
 	}
-	g.g.duration.Observe(time.Since(g.start).Seconds(), g.operation, g.name, g.model, answered.Name, o.kind())
+	g.g.duration.observe(time.Since(g.start).Seconds(), g.trace, g.operation, g.name, g.model, answered.Name, o.kind())
 	g.g.spend(g, answered, o)
 }
 
@@ -294,8 +300,8 @@ func (g *generations) spend(c *Generation, answered Model, o Outcome) {
 		}
 		return
 	}
-	g.tokens.Observe(float64(max(0, u.Input)), c.operation, c.name, c.model, answered.Name, "input")
-	g.tokens.Observe(float64(max(0, u.Output)), c.operation, c.name, c.model, answered.Name, "output")
+	g.tokens.observe(float64(max(0, u.Input)), c.trace, c.operation, c.name, c.model, answered.Name, "input")
+	g.tokens.observe(float64(max(0, u.Output)), c.trace, c.operation, c.name, c.model, answered.Name, "output")
 	if answered.Input == 0 && answered.Output == 0 {
 		g.unpriced.Inc(c.name, answered.Name)
 		return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +45,37 @@ func TestStreamedCall(t *testing.T) {
 		require.InDelta(t, 200, v[tokens+`"output"}`], 0)
 		require.InDelta(t, .006, v[`spark_gen_ai_cost_usd_total{gen_ai_provider_name="anthropic",gen_ai_response_model="claude"}`], 1e-12)
 	})
+}
+
+func TestExemplarsOfACall(t *testing.T) {
+	const id = "0af7651916cd43dd8448eb211c80319c"
+	tests := []struct {
+		name, traceparent string
+		want              int // a series of each of four metrics, two of the tokens
+	}{
+		{"sampled", "00-" + id + "-b7ad6b7169203331-01", 5},
+		{"not sampled", "00-" + id + "-b7ad6b7169203331-00", 0},
+		{"no traceparent", id, 0},
+		{"none", "", 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMetrics(t, metrics.Config{Providers: anthropic})
+			call := m.Begin(metrics.Call{Provider: "anthropic", Model: "claude", Traceparent: tt.traceparent})
+			call.Chunk()
+			call.Chunk()
+			call.End(metrics.Outcome{Usage: metrics.Usage{Input: 1000, Output: 200}})
+			got := 0
+			for line := range strings.Lines(scrape(t, m, "application/openmetrics-text;version=1.0.0")) {
+				if series, exemplar, ok := strings.Cut(line, " # "); ok {
+					require.True(t, strings.HasPrefix(series, "gen_ai_client_"), series)
+					require.True(t, strings.HasPrefix(exemplar, `{trace_id="`+id+`"} `), exemplar)
+					got++
+				}
+			}
+			require.Equal(t, tt.want, got)
+		})
+	}
 }
 
 func TestCost(t *testing.T) {

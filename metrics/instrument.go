@@ -115,6 +115,15 @@ func around(bounds []float64) (*layout, error) {
 // again.
 func (h *Histogram) Observe(v float64, values ...string) { h.table.get(values).observe(v) }
 
+// observe is Observe for v, which is finite, as a part of a trace if that is not "".
+func (h *Histogram) observe(v float64, trace string, values ...string) {
+	item := h.table.get(values)
+	item.observe(v)
+	if trace != "" {
+		item.exemplify(v, trace)
+	}
+}
+
 // GaugeFunc declares a gauge whose value read returns whenever metrics are
 // gathered: the length of a queue, the entries of a cache. A label must have
 // exactly one value here; the same name may be declared again with another.

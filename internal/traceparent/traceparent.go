@@ -3,17 +3,22 @@ package traceparent
 
 import "net/http"
 
-// Parse returns the ids in the traceparent header of h and whether the trace is
-// recorded, or empty ids. It is as strict as the W3C Trace Context
-// recommendation, section 3.2: one header, lower-case hexadecimal digits, no id
-// of zeros, version ff refused, and later versions read as far as they are known.
-func Parse(h http.Header) (trace, parent string, sampled bool) {
+// Of returns the ids in the traceparent header of h and whether the trace is
+// recorded, or empty ids if there is not exactly one that [Parse] takes.
+func Of(h http.Header) (trace, parent string, sampled bool) {
 	values := h["Traceparent"]
 	if len(values) != 1 {
 		return "", "", false
 	}
+	return Parse(values[0])
+}
+
+// Parse returns the ids in a traceparent and whether the trace is recorded, or
+// empty ids. It is as strict as the W3C Trace Context recommendation, section
+// 3.2: lower-case hexadecimal digits, no id of zeros, version ff refused, and
+// later versions read as far as they are known.
+func Parse(v string) (trace, parent string, sampled bool) {
 	const size = 55 // version "-" trace-id "-" parent-id "-" trace-flags
-	v := values[0]
 	if len(v) < size || v[2] != '-' || v[35] != '-' || v[52] != '-' {
 		return "", "", false
 	}

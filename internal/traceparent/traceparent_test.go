@@ -9,7 +9,7 @@ import (
 	"github.com/sparkhttp/spark/internal/traceparent"
 )
 
-func TestParse(t *testing.T) {
+func TestOf(t *testing.T) {
 	const trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 	tests := []struct {
 		name    string
@@ -33,7 +33,7 @@ func TestParse(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			gotTrace, gotParent, sampled := traceparent.Parse(http.Header{"Traceparent": tt.values})
+			gotTrace, gotParent, sampled := traceparent.Of(http.Header{"Traceparent": tt.values})
 			require.Equal(t, tt.trace, gotTrace)
 			require.Equal(t, tt.trace != "", gotParent == parent)
 			require.Equal(t, tt.sampled, sampled)
