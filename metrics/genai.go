@@ -4,7 +4,8 @@ package metrics
 // OpenTelemetry, https://github.com/open-telemetry/semantic-conventions-genai,
 // docs/gen-ai/gen-ai-metrics.md at commit 004902b8 (on version 1.42.0 of the
 // general conventions), which are in development: they may change. Dots are
-// underscores, and units end the name, as Prometheus has it.
+// underscores, and units end the name, as Prometheus has it. Durations have the
+// buckets of all others: those of these conventions end at 82 seconds.
 
 import (
 	"cmp"

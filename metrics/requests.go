@@ -67,7 +67,11 @@ func (f failure) label(status int) string {
 // status for a 5xx; "panic", always with status 500; "truncated"; "client_gone",
 // always with status 499, which is never sent; "shutdown"; or "stream_error" for a stream that
 // ended with an error event. A response that ended before it began counts as a
-// 500, or a 503 if the server was shut down.
+// 500, or a 503 if the server was shut down. What net/http sends when the
+// handler has returned, the last 4 KiB at most, is taken for sent.
+//
+// Of what the conventions require, url_scheme is missing: behind a proxy it
+// would say nothing of the client.
 //
 // The exemplars of a duration are the ids of sampled traces that requests came
 // with (W3C traceparent).
