@@ -70,6 +70,9 @@ func (f failure) label(status int) string {
 // 500, or a 503 if the server was shut down. What net/http sends when the
 // handler has returned, the last 4 KiB at most, is taken for sent.
 //
+// A series comes into being with its first request, which rate() doesn't see;
+// examples/generate/monitoring has a rule that does.
+//
 // Of what the conventions require, url_scheme is missing: behind a proxy it
 // would say nothing of the client.
 //
