@@ -81,7 +81,8 @@ type Config struct {
 	// what they cost. Any other is counted as "other", and as unpriced.
 	Providers []Provider
 
-	// Logger is told when metrics can't be gathered. Nil means [slog.Default].
+	// Logger is told when metrics can't be gathered, and when Route panics. Nil
+	// means [slog.Default].
 	Logger *slog.Logger
 }
 

@@ -3,6 +3,7 @@ package metrics
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -181,6 +182,7 @@ func verdict(w *response.Writer, end response.End) (status int, why failure) {
 // requests collects the HTTP metrics.
 type requests struct {
 	routeOf  func(*http.Request) string
+	log      *slog.Logger
 	limit    int
 	dropped  prometheus.Counter
 	seconds  *layout
@@ -242,6 +244,7 @@ func newRequests(m *Metrics) (*requests, error) {
 	desc := func(name, help string, by ...string) *prometheus.Desc { return prometheus.NewDesc(name, help, by, nil) }
 	q := &requests{
 		routeOf: m.cfg.Route,
+		log:     m.log,
 		limit:   m.cfg.MaxSeries - lateSeries,
 		dropped: m.dropped.WithLabelValues("http_server_request_duration_seconds"),
 		seconds: m.seconds,
@@ -266,11 +269,22 @@ func newRequests(m *Metrics) (*requests, error) {
 // route returns the route of r, not yet cleaned.
 func (q *requests) route(r *http.Request) string {
 	if q.routeOf != nil {
-		if route := q.routeOf(r); route != "" {
+		if route := q.ask(r); route != "" {
 			return route
 		}
 	}
 	return r.Pattern
+}
+
+// ask calls the program's function. One that panics, as for a request that its
+// router never saw, must cost neither the response nor the count.
+func (q *requests) ask(r *http.Request) (route string) {
+	defer func() {
+		if v := recover(); v != nil {
+			q.log.ErrorContext(r.Context(), "metrics: Route panicked", "panic", v)
+		}
+	}()
+	return q.routeOf(r)
 }
 
 // routeLabel returns the label of a pattern: without its method, which has a

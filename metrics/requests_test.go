@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -193,6 +194,20 @@ func TestRoute(t *testing.T) {
 			require.Contains(t, strings.Join(counted(t, m), "\n"), fmt.Sprintf("http_route=%q", tt.want))
 		})
 	}
+}
+
+func TestRouteThatPanics(t *testing.T) {
+	var log bytes.Buffer
+	m := newMetrics(t, metrics.Config{
+		Route:  func(*http.Request) string { panic("no router saw this") },
+		Logger: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	require.NotPanics(t, func() {
+		m.Handler(http.HandlerFunc(answer)).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	})
+	require.Equal(t, []string{line("GET", "unmatched", "200", "", 1)}, counted(t, m))
+	require.Zero(t, values(t, m)[`http_server_active_requests{http_request_method="GET"}`])
+	require.Contains(t, log.String(), "no router saw this")
 }
 
 func TestTwoPatternsOfOneRouteShareItsSeries(t *testing.T) {
