@@ -166,8 +166,11 @@ func ExampleMetrics_Begin() {
 		fmt.Println(err)
 		return
 	}
-	ask := func() (answer string, err error) {
-		call := m.Begin(metrics.Call{Provider: "anthropic", Model: "claude-example"})
+	ask := func(r *http.Request) (answer string, err error) {
+		call := m.Begin(metrics.Call{
+			Provider: "anthropic", Model: "claude-example",
+			Traceparent: r.Header.Get("Traceparent"), // for exemplars
+		})
 		var outcome metrics.Outcome
 		defer func() { outcome.Err = err; call.End(outcome) }()
 		for _, chunk := range []string{"for", "ty", "-two"} {
@@ -178,7 +181,7 @@ func ExampleMetrics_Begin() {
 		outcome.Usage = metrics.Usage{Input: 1000, Output: 200}
 		return answer, nil
 	}
-	fmt.Println(ask())
+	fmt.Println(ask(httptest.NewRequest(http.MethodPost, "/v1/answer", nil)))
 	show(m, "gen_ai_client_token_usage_sum")
 	show(m, "spark_gen_ai_cost_usd_total{gen_ai_provider_name=\"anthropic\"")
 	// Output:
