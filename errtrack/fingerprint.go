@@ -185,7 +185,7 @@ func walk(err error, seen *int, f func(e error, below bool)) bool {
 	if *seen++; err == nil || *seen > maxErrors {
 		return false
 	}
-	one, several := unwrap(err)
+	several, one := unwrap(err)
 	below := walk(one, seen, f)
 	for _, child := range several {
 		below = walk(child, seen, f) || below
@@ -196,13 +196,13 @@ func walk(err error, seen *int, f func(e error, below bool)) bool {
 
 // unwrap returns what err wraps. A nil pointer, which as a rule panics, wraps
 // nothing.
-func unwrap(err error) (one error, several []error) {
+func unwrap(err error) (several []error, one error) {
 	defer func() { _ = recover() }()
 	switch e := err.(type) { //nolint:errorlint // this is what walks the tree
 	case interface{ Unwrap() error }:
-		return e.Unwrap(), nil
-	case interface{ Unwrap() []error }:
 		return nil, e.Unwrap()
+	case interface{ Unwrap() []error }:
+		return e.Unwrap(), nil
 	}
 	return nil, nil
 }
