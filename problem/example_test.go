@@ -1,6 +1,7 @@
 package problem_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -47,4 +48,14 @@ func ExampleShower() {
 	// Output:
 	// asking for an answer: gpu-7 is overloaded
 	// Too busy. Try again soon.
+}
+
+func ExampleWith() {
+	timeout := &problem.Document{Status: http.StatusGatewayTimeout, Detail: "The model took too long. Try again."}
+	err := problem.With(context.DeadlineExceeded, timeout)
+	fmt.Println(err)
+	fmt.Println(errors.Is(err, context.DeadlineExceeded), problem.Of(err).Detail)
+	// Output:
+	// context deadline exceeded
+	// true The model took too long. Try again.
 }

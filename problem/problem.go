@@ -1,10 +1,11 @@
 // Package problem answers failed requests with RFC 9457 problem documents.
 //
 // [Write] turns an error into a response. An error decides how it is shown by
-// implementing [Shower]; every other error becomes a bare 500 that says nothing
-// of what went wrong, so that the text of an unknown error never reaches a
-// client. A response that has already begun can't be turned into an error any
-// more: Write then aborts it, so that a truncated answer looks truncated.
+// implementing [Shower], or is given a document by [With]; every other error
+// becomes a bare 500 that says nothing of what went wrong, so that the text of an
+// unknown error never reaches a client. A response that has already begun can't
+// be turned into an error any more: Write then aborts it, so that a truncated
+// answer looks truncated.
 //
 //	mux.HandleFunc("POST /v1/answer", func(w http.ResponseWriter, r *http.Request) {
 //		answer, err := ask(r)
@@ -103,6 +104,23 @@ func Of(err error) *Document {
 	}
 	return &Document{Status: http.StatusInternalServerError}
 }
+
+// With returns an error that is shown to clients as d. It wraps err, and reads
+// like it. It returns nil if err is nil.
+func With(err error, d *Document) error {
+	if err == nil {
+		return nil
+	}
+	return &shown{err, d}
+}
+
+type shown struct {
+	error
+	d *Document
+}
+
+func (s *shown) Problem() *Document { return s.d }
+func (s *shown) Unwrap() error      { return s.error }
 
 // Write answers r with the document of err (see [Of]). Headers that the client
 // needs beside it, such as Retry-After, must be set before.

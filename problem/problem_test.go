@@ -122,3 +122,13 @@ func BenchmarkWrite(b *testing.B) {
 		problem.Write(httptest.NewRecorder(), r, err)
 	}
 }
+
+func TestWith(t *testing.T) {
+	inner := &problem.Document{Status: http.StatusBadRequest}
+	outer := &problem.Document{Status: http.StatusBadGateway}
+	err := problem.With(fmt.Errorf("asking: %w", problem.With(io.EOF, inner)), outer)
+	require.ErrorIs(t, err, io.EOF)
+	require.EqualError(t, err, "asking: EOF")
+	require.Same(t, outer, problem.Of(err), "the outermost one counts")
+	require.NoError(t, problem.With(nil, outer))
+}
