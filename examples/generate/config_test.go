@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -38,15 +40,15 @@ func TestConfig(t *testing.T) {
 	}{
 		{"defaults", nil, nil, func(t *testing.T, c config) {
 			require.Equal(t, "localhost:8080", c.addr)
-			require.Equal(t, list{"local"}, c.providers)
+			require.Equal(t, []string{"local"}, c.providers)
 			require.Equal(t, sanitize.ModeBlock, c.sanitize)
 			require.False(t, c.exemptMaster)
 		}},
 		{"providers with a key", nil, []string{"OPENAI_API_KEY", "o", "ANTHROPIC_API_KEY", "a"}, func(t *testing.T, c config) {
-			require.Equal(t, list{"claude", "openai"}, c.providers)
+			require.Equal(t, []string{"claude", "openai"}, c.providers)
 		}},
 		{"order", []string{"-providers", "openai, claude"}, []string{"OPENAI_API_KEY", "o", "ANTHROPIC_API_KEY", "a"}, func(t *testing.T, c config) {
-			require.Equal(t, list{"openai", "claude"}, c.providers)
+			require.Equal(t, []string{"openai", "claude"}, c.providers)
 		}},
 		{"environment", nil, []string{"SPARK_CACHE_TTL", "5s", "SPARK_ADDR", ":1", "SPARK_SANITIZE", "shadow"}, func(t *testing.T, c config) {
 			require.Equal(t, 5*time.Second, c.cacheTTL)
@@ -57,11 +59,13 @@ func TestConfig(t *testing.T) {
 			require.Equal(t, ":2", c.addr)
 		}},
 		{"proxies", []string{"-trusted-proxies", "10.0.0.0/8, 192.0.2.1"}, nil, func(t *testing.T, c config) {
-			require.Equal(t, "10.0.0.0/8,192.0.2.1/32", c.trustedProxies.String())
+			require.Equal(t, "[10.0.0.0/8 192.0.2.1/32]", fmt.Sprint(c.trustedProxies))
 		}},
 		{"master keys", nil, []string{"SPARK_MASTER_KEYS", "one,, two"}, func(t *testing.T, c config) {
 			require.Equal(t, []string{"one", "two"}, c.masterKeys)
 		}},
+		{"all calls fail", []string{"-local-hang"}, nil, func(t *testing.T, c config) { require.Zero(t, c.local.Spared) }},
+		{"no call fails", []string{"-local-share", "0"}, nil, func(t *testing.T, c config) { require.InDelta(t, 1, c.local.Spared, 0) }},
 		{"overload", []string{"-local-overload"}, nil, func(t *testing.T, c config) { require.Equal(t, 529, c.local.Status) }},
 	}
 	for _, tt := range tests {
@@ -84,8 +88,22 @@ func TestConfigRefuses(t *testing.T) {
 		{"unknown provider", []string{"-providers", "gemini"}, `names "gemini"`},
 		{"twice", []string{"-providers", "local,local"}, "names local twice"},
 		{"no requests", []string{"-requests-per-minute", "0"}, "want at least 1"},
-		{"no time", []string{"-provider-timeout", "0"}, "want more than 0"},
-		{"share", []string{"-local-share", "2"}, "want 0 to 1"},
+		{"no time", []string{"-provider-timeout", "0"}, "-provider-timeout is 0s, want more than 0"},
+		{"time without end", []string{"-provider-timeout", "2562047h"}, "at most 24h"},
+		{"no window", []string{"-breaker-window", "0"}, "want more than 0"},
+		{"no time to recover", []string{"-breaker-open", "0"}, "want more than 0"},
+		{"cache", []string{"-cache-ttl", "-1s"}, "-cache-ttl is -1s, want at least 0"},
+		{"shutdown", []string{"-shutdown-timeout", "-1s"}, "want at least 0"},
+		{"no requests at once", []string{"-concurrent-requests", "0"}, "want at least 1"},
+		{"no tokens", []string{"-tokens-per-minute", "0"}, "want at least 1"},
+		{"no answer", []string{"-max-tokens", "0"}, "want at least 1"},
+		{"latency", []string{"-local-latency", "-1s"}, "want at least 0"},
+		{"gap", []string{"-local-gap", "-1s"}, "want at least 0"},
+		{"cut", []string{"-local-cut", "-1"}, "want at least 0"},
+		{"status that is no error", []string{"-local-status", "200"}, "want 400 to 599, or 0"},
+		{"status that is none", []string{"-local-status", "600"}, "want 400 to 599, or 0"},
+		{"share", []string{"-local-share", "2"}, "-local-share is 2, want 0 to 1"},
+		{"share that is no number", []string{"-local-share", "NaN"}, "want 0 to 1"},
 		{"proxies", []string{"-trusted-proxies", "proxy"}, "neither a network"},
 		{"sanitize", []string{"-sanitize", "maybe"}, "want off, shadow, warn or block"},
 		{"argument", []string{"now"}, "unexpected argument"},
@@ -97,12 +115,24 @@ func TestConfigRefuses(t *testing.T) {
 			require.ErrorContains(t, err, tt.err)
 		})
 	}
-	_, err := parseConfig(nil, env("SPARK_CACHE_TTL", "soon"), io.Discard)
-	require.ErrorContains(t, err, "SPARK_CACHE_TTL")
+	for name, value := range map[string]string{
+		"SPARK_CACHE_TTL": "soon", "SPARK_SANITIZE": "maybe", "SPARK_TRUSTED_PROXIES": "proxy",
+		"ANTHROPIC_BASE_URL": "::", "OPENAI_BASE_URL": "api.openai.com/v1",
+	} {
+		_, err := parseConfig(nil, env(name, value), io.Discard)
+		require.ErrorContains(t, err, name)
+	}
 }
 
 func TestPrices(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "prices.json")
+	for _, wrong := range []string{`{"lokal":[]}`, `{"local":[{"Nmae":"echo-1","Input":1}]}`, `{"local":`, `[]`} {
+		require.NoError(t, os.WriteFile(file, []byte(wrong), 0o600))
+		c, err := parseConfig([]string{"-prices", file}, env(), io.Discard)
+		require.NoError(t, err)
+		_, err = newServer(c, slog.New(slog.DiscardHandler))
+		require.ErrorContains(t, err, file, wrong)
+	}
 	require.NoError(t, os.WriteFile(file, []byte(`{"local":[{"Name":"echo-1","Input":1000000,"Output":2000000}]}`), 0o600))
 	c := start(t, nil, "-prices", file)
 	r := c.prompt("hello") // 2 tokens in, 3 out

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -18,31 +19,25 @@ func readJSON(r *http.Request, v any) error {
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
 	err := dec.Decode(v)
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.As(err, &wrong) && wrong.Field != "":
-		return invalid(wrong.Field, "must not be "+article(wrong.Value))
-	case errors.As(err, &wrong), errors.Is(err, io.EOF):
-		return &problem.Document{Status: http.StatusBadRequest, Detail: "The body must be a JSON object."}
-	case strings.HasPrefix(err.Error(), "json: unknown field "):
-		name, _ := strconv.Unquote(strings.TrimPrefix(err.Error(), "json: unknown field "))
-		return &problem.Document{
-			Status: http.StatusBadRequest, Detail: "The body has a field that is not known here.",
-			Members: map[string]any{"field": name[:min(len(name), 64)]},
-		}
-	default:
-		return &problem.Document{Status: http.StatusBadRequest, Detail: "The body is no valid JSON."}
 	}
+	d := &problem.Document{Status: http.StatusBadRequest, Detail: "The body is no valid JSON."}
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
+		return invalid(wrong.Field, "must be "+kinds[wrong.Type.Kind()])
+	} else if ok || errors.Is(err, io.EOF) {
+		d.Detail = "The body must be a JSON object."
+	} else if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+		name, _ = strconv.Unquote(name)
+		d.Detail = "The body has a field that is not known here."
+		d.Members = map[string]any{"field": name[:min(len(name), 64)]}
+	}
+	return d
 }
 
-func article(kind string) string {
-	if kind == "object" || kind == "array" {
-		return "an " + kind
-	}
-	kind, _, _ = strings.Cut(kind, " ") // "number 1e99" would repeat what the client sent
-	return "a " + kind
+// kinds are the types of fields, in the words of clients.
+var kinds = map[reflect.Kind]string{
+	reflect.String: "a string", reflect.Bool: "true or false", reflect.Int: "a whole number", reflect.Float64: "a number of usual size",
 }
 
 // invalid says what is wrong with a field.
@@ -62,12 +57,4 @@ func writeJSON(w http.ResponseWriter, v any) error {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)+1))
 	_, _ = w.Write(append(body, '\n')) // what watches the response sees if it fails
 	return nil
-}
-
-// setRetryAfter sets the headers of the errors that have some.
-func setRetryAfter(h http.Header, err error) {
-	var with interface{ SetHeader(http.Header) }
-	if errors.As(err, &with) {
-		with.SetHeader(h)
-	}
 }

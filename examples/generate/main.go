@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -25,6 +26,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	switch err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr); {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 	default:
@@ -61,7 +63,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 // greet prints what is needed to try the server out.
 func (s *server) greet(ctx context.Context, w io.Writer, addr string) error {
 	key := "$SPARK_KEY"
-	_, _ = fmt.Fprintf(w, "Listening on http://%s with %s.\n", addr, s.cfg.providers.String())
+	_, _ = fmt.Fprintf(w, "Listening on http://%s with %s.\n", addr, strings.Join(s.cfg.providers, ","))
 	if s.cfg.keysFile == "" && len(s.cfg.masterKeys) == 0 {
 		var err error
 		if key, err = s.issue(ctx); err != nil {
@@ -105,28 +107,17 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 	case <-ctx.Done():
 		s.log.LogAttrs(base, slog.LevelInfo, "shutting down", slog.Any("cause", context.Cause(ctx)))
 		s.health.Drain()
-		err = s.shutdown(srv, base, cut)
+		defer time.AfterFunc(s.cfg.shutdownTimeout, func() { cut(errShutdown) }).Stop() // streams end then, by themselves
+		patient, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.shutdownTimeout+5*time.Second)
+		defer cancel()
+		if err = srv.Shutdown(patient); errors.Is(err, context.DeadlineExceeded) {
+			err = srv.Close()
+		}
 	}
-	cut(http.ErrServerClosed)
+	cut(errShutdown)
 	stop()
 	workers.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	return errors.Join(err, s.errors.Flush(last))
-}
-
-func (s *server) shutdown(srv *http.Server, base context.Context, cut context.CancelCauseFunc) error {
-	patient, cancel := context.WithTimeout(base, s.cfg.shutdownTimeout)
-	defer cancel()
-	err := srv.Shutdown(patient)
-	if !errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	cut(http.ErrServerClosed) // streams end now, by themselves
-	last, cancel := context.WithTimeout(context.WithoutCancel(base), 5*time.Second)
-	defer cancel()
-	if srv.Shutdown(last) != nil {
-		return srv.Close()
-	}
-	return nil
 }

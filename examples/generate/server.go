@@ -22,16 +22,14 @@ import (
 	"github.com/sparkhttp/spark/sanitize"
 )
 
-// errProviderTimeout is the cause of the end of a call that took too long.
-var errProviderTimeout error = timeoutError{}
-
-type timeoutError struct{}
-
-func (timeoutError) Error() string { return "provider took longer than -provider-timeout" }
-func (timeoutError) Unwrap() error { return context.DeadlineExceeded }
-func (timeoutError) Problem() *problem.Document {
-	return &problem.Document{Status: http.StatusGatewayTimeout, Detail: "The provider took too long. Try again later."}
-}
+// The causes of the end of calls that took too long, and of those that were cut
+// off at the end of the server.
+var (
+	errProviderTimeout = problem.With(fmt.Errorf("provider took longer than -provider-timeout: %w", context.DeadlineExceeded),
+		&problem.Document{Status: http.StatusGatewayTimeout, Detail: "The provider took too long. Try again later."})
+	errShutdown = problem.With(http.ErrServerClosed,
+		&problem.Document{Status: http.StatusServiceUnavailable, Detail: "The server is shutting down. Try again."})
+)
 
 // server is all that a request meets.
 type server struct {
@@ -55,7 +53,7 @@ type server struct {
 
 func newServer(cfg config, log *slog.Logger) (*server, error) {
 	s := &server{cfg: cfg, log: log, providers: map[string]provider.Provider{}}
-	for _, step := range []func() error{s.newErrors, s.newMetrics, s.newGate, s.newGuards, s.newProviders, s.newCache, s.newHealth} {
+	for _, step := range []func() error{s.newErrors, s.newMetrics, s.newGate, s.newLimits, s.newGuards, s.newProviders, s.newCache, s.newHealth} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -78,8 +76,7 @@ func (s *server) newErrors() (err error) {
 		}
 		cfg.Reporters = append(cfg.Reporters, hook)
 	}
-	s.errors, err = errtrack.New(cfg)
-	if err == nil {
+	if s.errors, err = errtrack.New(cfg); err == nil {
 		s.log = slog.New(errtrack.NewSlogHandler(s.errors, s.log.Handler()))
 	}
 	return err
@@ -103,7 +100,7 @@ func (s *server) newMetrics() (err error) {
 	return nil
 }
 
-// newGate makes what decides who may come in, and how often.
+// newGate makes what decides who may come in, and with which headers they leave.
 func (s *server) newGate() (err error) {
 	s.store = auth.NewMemory()
 	if s.cfg.keysFile != "" {
@@ -114,17 +111,25 @@ func (s *server) newGate() (err error) {
 			return err
 		}
 	}
-	client := ratelimit.ClientIP{TrustedProxies: s.cfg.trustedProxies}
 	s.auth, err = auth.New(auth.Config{
 		Store:      s.store,
 		MasterKeys: func() []string { return s.cfg.masterKeys },
-		ClientIP:   func(r *http.Request) netip.Addr { return client.Addr(r) },
+		ClientIP:   func(r *http.Request) netip.Addr { return s.client().Addr(r) },
 		OnAttempt:  s.observe.attempt,
 		Logger:     s.log,
 	})
 	if err != nil {
 		return err
 	}
+	s.headers, err = headers.New(headers.Config{TrustedProxies: s.cfg.trustedProxies, Strip: headers.Leaking()})
+	return err
+}
+
+func (s *server) client() ratelimit.ClientIP {
+	return ratelimit.ClientIP{TrustedProxies: s.cfg.trustedProxies}
+}
+
+func (s *server) newLimits() (err error) {
 	minute := func(name string, unit ratelimit.Unit, n int) ratelimit.Policy {
 		return ratelimit.Policy{Name: name, Unit: unit, Limit: int64(n), Window: time.Minute}
 	}
@@ -133,22 +138,21 @@ func (s *server) newGate() (err error) {
 		Policies: []ratelimit.Policy{requests},
 		Endpoints: map[string][]ratelimit.Policy{"POST /api/spark/generate": {
 			requests, minute("tokens", ratelimit.Tokens, s.cfg.tokensPerMinute),
-			{Name: "concurrent", Unit: ratelimit.Concurrency, Limit: int64(s.cfg.streamsPerUser)},
+			{Name: "concurrent", Unit: ratelimit.Concurrency, Limit: int64(s.cfg.concurrent)},
 		}},
-		Key: func(r *http.Request) string { id, _ := auth.FromContext(r.Context()); return id.User },
-		Exempt: func(r *http.Request, _ string) bool {
-			id, _ := auth.FromContext(r.Context())
-			return id.Master && s.cfg.exemptMaster
-		},
-		ClientIP: client,
+		Key:      func(r *http.Request) string { return user(r).User },
+		Exempt:   func(r *http.Request, _ string) bool { return s.cfg.exemptMaster && user(r).Master },
+		ClientIP: s.client(),
 		Lease:    s.cfg.answerTimeout() + time.Minute,
 		OnEvent:  s.observe.limit,
 	})
-	if err != nil {
-		return err
-	}
-	s.headers, err = headers.New(headers.Config{TrustedProxies: s.cfg.trustedProxies, Strip: headers.Leaking()})
 	return err
+}
+
+// user is who has sent r.
+func user(r *http.Request) auth.Identity {
+	id, _ := auth.FromContext(r.Context())
+	return id
 }
 
 func (s *server) newGuards() (err error) {
@@ -168,10 +172,9 @@ func (s *server) newGuards() (err error) {
 }
 
 func (s *server) newProviders() (err error) {
-	s.breakers, err = breaker.NewGroup(breaker.GroupConfig{Names: s.cfg.providers, Breaker: breaker.Config{
-		Window: s.cfg.breakerWindow, OpenTime: s.cfg.breakerOpen, ProbeLease: s.cfg.providerTimeout,
-		OnOutcome: s.observe.call, OnStateChange: s.observe.change,
-	}})
+	cfg := s.cfg.breaker
+	cfg.ProbeLease, cfg.OnOutcome, cfg.OnStateChange = s.cfg.providerTimeout, s.observe.call, s.observe.change
+	s.breakers, err = breaker.NewGroup(breaker.GroupConfig{Names: s.cfg.providers, Breaker: cfg})
 	if err != nil {
 		return err
 	}
@@ -196,11 +199,8 @@ func (s *server) newProviders() (err error) {
 
 func (s *server) newCache() (err error) {
 	s.cache, err = cache.New(cache.Config{
-		Scope: func(r *http.Request) (cache.Scope, error) {
-			id, _ := auth.FromContext(r.Context())
-			return cache.Tenant(id.User), nil
-		},
-		TTL: s.cfg.cacheTTL, StaleIfError: s.cfg.cacheTTL,
+		Scope: func(r *http.Request) (cache.Scope, error) { return cache.Tenant(user(r).User), nil },
+		TTL:   s.cfg.cacheTTL, StaleIfError: s.cfg.cacheTTL,
 		Timeout: s.cfg.answerTimeout(),
 		OnEvent: s.observe.cache,
 	})
@@ -244,25 +244,23 @@ func (s *server) checkStore(ctx context.Context) error {
 // checkErrors warns of reports that got lost and of errors that need somebody.
 func (s *server) checkErrors(context.Context) health.Result {
 	stats := s.errors.Stats()
-	r := health.Result{Status: health.Pass, Value: stats}
+	if stats.Dropped > 0 || stats.Failed > 0 {
+		return health.Result{Status: health.Warn, Value: stats, Output: "reports were lost"}
+	}
 	for _, g := range s.errors.Groups(errtrack.Query{MinSeverity: errtrack.Critical, Limit: 1}) {
 		if g.LastMinute > 0 {
-			r.Status, r.Output = health.Warn, "critical: "+g.Title
+			return health.Result{Status: health.Warn, Value: stats, Output: "critical: " + g.Title}
 		}
 	}
-	if stats.Dropped > 0 || stats.Failed > 0 {
-		r.Status, r.Output = health.Warn, "reports were lost"
-	}
-	return r
+	return health.Result{Status: health.Pass, Value: stats}
 }
 
 func (s *server) checkCache(context.Context) health.Result {
 	stats := s.cache.Stats()
-	r := health.Result{Status: health.Pass, Value: stats.Entries}
 	if stats.Errors > 0 {
-		r.Status, r.Output = health.Warn, "the cache's store failed"
+		return health.Result{Status: health.Warn, Value: stats.Entries, Output: "the cache's store failed"}
 	}
-	return r
+	return health.Result{Status: health.Pass, Value: stats.Entries}
 }
 
 // handler composes the chain. From outside in: a name for the request, metrics
@@ -274,7 +272,12 @@ func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /api/spark/generate", private(s.prompts.Handler(http.HandlerFunc(s.generate))))
 	mux.Handle("POST /api/export", private(s.exports.Handler(http.HandlerFunc(export))))
-	mux.Handle("GET /api/metrics", s.metricsHandler())
+	// A scrape has no limit: it must be possible when a user has used up his own.
+	metrics := s.metrics.Endpoint()
+	if !s.cfg.publicMetrics {
+		metrics = s.auth.Handler(metrics)
+	}
+	mux.Handle("GET /api/metrics", metrics)
 	mux.Handle("GET /api/errors", s.auth.RequireScopes("operator")(s.errors.Page()))
 	mux.Handle("GET /api/spark/health", s.auth.Optional(s.health.Details()))
 	mux.Handle("GET /livez", s.health.Live())
@@ -283,45 +286,41 @@ func (s *server) handler() http.Handler {
 	return requestID(s.metrics.Handler(s.errors.Handler(s.headers.Handler(notFound(mux)))))
 }
 
-// metricsHandler has no limit: whoever scrapes it comes often, and must be able to
-// when a user has used up his own.
-func (s *server) metricsHandler() http.Handler {
-	if s.cfg.publicMetrics {
-		return s.metrics.Endpoint()
-	}
-	return s.auth.Handler(s.metrics.Endpoint())
-}
-
-// notFound answers what no route matches with a problem document as well.
+// notFound makes problem documents of what the mux answers by itself, 404 and 405.
 func notFound(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h, pattern := mux.Handler(r)
-		if pattern != "" {
-			mux.ServeHTTP(w, r)
-			return
+		if _, pattern := mux.Handler(r); pattern == "" {
+			w = &refusal{ResponseWriter: w, r: r}
 		}
-		probe := &headerOnly{header: http.Header{}}
-		h.ServeHTTP(probe, r) // the mux's own answer: 404, 405 with Allow, or a redirect to a clean path
-		if probe.status < 400 {
-			h.ServeHTTP(w, r)
-			return
-		}
-		if allow := probe.header.Get("Allow"); allow != "" {
-			w.Header().Set("Allow", allow)
-		}
-		problem.Write(w, r, &problem.Document{Status: probe.status})
+		mux.ServeHTTP(w, r)
 	})
 }
 
-// headerOnly takes a response and keeps only its status and header.
-type headerOnly struct {
-	header http.Header
-	status int
+// refusal is the response to a request that no route matches.
+type refusal struct {
+	http.ResponseWriter
+	r       *http.Request
+	written bool
 }
 
-func (h *headerOnly) Header() http.Header         { return h.header }
-func (h *headerOnly) WriteHeader(status int)      { h.status = status }
-func (h *headerOnly) Write(b []byte) (int, error) { return len(b), nil }
+func (f *refusal) WriteHeader(status int) {
+	if status < 400 { // a redirect to a clean path
+		f.ResponseWriter.WriteHeader(status)
+		return
+	}
+	f.written = true
+	problem.Write(f.ResponseWriter, f.r, &problem.Document{Status: status, Detail: map[int]string{
+		http.StatusNotFound:         "Nothing is served at this path.",
+		http.StatusMethodNotAllowed: "The path does not take this method: see the header Allow.",
+	}[status]})
+}
+
+func (f *refusal) Write(b []byte) (int, error) {
+	if f.written { // the mux's own text
+		return len(b), nil
+	}
+	return f.ResponseWriter.Write(b)
+}
 
 // issue makes a key for whoever tries the server out.
 func (s *server) issue(ctx context.Context) (string, error) {

@@ -1,9 +1,11 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/anthropics/anthropic-sdk-go"
 	"github.com/anthropics/anthropic-sdk-go/option"
@@ -22,10 +24,7 @@ func NewClaude(key, base, model string, client *http.Client) *Claude {
 	if base != "" {
 		opts = append(opts, option.WithBaseURL(base))
 	}
-	if model == "" {
-		model = anthropic.ModelClaudeSonnet5_5
-	}
-	return &Claude{client: anthropic.NewClient(opts...), model: model}
+	return &Claude{anthropic.NewClient(opts...), cmp.Or(model, anthropic.ModelClaudeSonnet5_5)}
 }
 
 // Model implements [Provider].
@@ -44,8 +43,12 @@ func (c *Claude) Generate(ctx context.Context, ask Ask, emit func(string) error)
 	if ask.Stream {
 		return c.stream(ctx, params, emit)
 	}
-	// With a deadline on ctx the SDK need not refuse long answers.
-	msg, err := c.client.Messages.New(ctx, params, option.WithRequestTimeout(timeLeft(ctx)))
+	// The SDK refuses long answers that are no streams, unless it is told of a timeout.
+	timeout := time.Hour
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = time.Until(deadline)
+	}
+	msg, err := c.client.Messages.New(ctx, params, option.WithRequestTimeout(timeout))
 	if err != nil {
 		return Answer{}, claudeError(ctx, err)
 	}
@@ -56,11 +59,14 @@ func (c *Claude) Generate(ctx context.Context, ask Ask, emit func(string) error)
 			}
 		}
 	}
-	return Answer{msg.Model, claudeReason(msg.StopReason), Usage{int(msg.Usage.InputTokens), int(msg.Usage.OutputTokens)}}, nil
+	answer := Answer{msg.Model, claudeReason(msg.StopReason), Usage{int(msg.Usage.InputTokens), int(msg.Usage.OutputTokens)}}
+	if answer.FinishReason == "" {
+		return answer, errCut
+	}
+	return answer, nil
 }
 
-func (c *Claude) stream(ctx context.Context, params anthropic.MessageNewParams, emit func(string) error) (Answer, error) {
-	var answer Answer
+func (c *Claude) stream(ctx context.Context, params anthropic.MessageNewParams, emit func(string) error) (answer Answer, err error) {
 	stream := c.client.Messages.NewStreaming(ctx, params)
 	defer func() { _ = stream.Close() }()
 	for stream.Next() {
@@ -78,7 +84,9 @@ func (c *Claude) stream(ctx context.Context, params anthropic.MessageNewParams, 
 			answer.FinishReason = claudeReason(event.Delta.StopReason)
 			answer.Usage.Output = int(event.Usage.OutputTokens)
 		case "message_stop":
-			return answer, nil
+			if answer.FinishReason != "" {
+				return answer, nil
+			}
 		}
 	}
 	if err := stream.Err(); err != nil {
@@ -89,7 +97,7 @@ func (c *Claude) stream(ctx context.Context, params anthropic.MessageNewParams, 
 
 func claudeError(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*anthropic.Error](err); ok {
-		return fromResponse(e.StatusCode, e.Response, e.RawJSON())
+		return fromResponse(e.StatusCode, e.Response)
 	}
 	return broken(ctx, err)
 }

@@ -3,10 +3,11 @@ package provider
 import (
 	"context"
 	"math/rand/v2"
-	"net/http"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/sparkhttp/spark/breaker"
 )
 
 // Local answers from the prompt alone, the same each time, and needs nothing.
@@ -20,7 +21,7 @@ type Faults struct {
 	Status   int           // answer with this status, such as 503, or 529 for an overload
 	CutAfter int           // break off after so many tokens
 	Hang     bool          // say nothing until the caller gives up
-	Share    float64       // the share of calls that Status, CutAfter and Hang strike; 0 means all
+	Spared   float64       // the share of calls that Status, CutAfter and Hang do not strike
 }
 
 // NewLocal returns a provider with the given faults.
@@ -32,7 +33,7 @@ func (*Local) Model() string { return "echo-1" }
 // Generate implements [Provider].
 func (l *Local) Generate(ctx context.Context, ask Ask, emit func(string) error) (Answer, error) {
 	faults := l.faults
-	if faults.Share > 0 && rand.Float64() >= faults.Share { // #nosec G404 -- a fault may be guessed
+	if rand.Float64() < faults.Spared { // #nosec G404 -- a fault may be guessed
 		faults.Status, faults.CutAfter, faults.Hang = 0, 0, false
 	}
 	if faults.Hang {
@@ -43,7 +44,8 @@ func (l *Local) Generate(ctx context.Context, ask Ask, emit func(string) error) 
 		return Answer{}, err
 	}
 	if faults.Status != 0 {
-		return Answer{}, &Error{Status: faults.Status, Header: http.Header{}, Body: []byte(`{"error":{"type":"local_fault"}}`)}
+		// There is no response that a transport could judge.
+		return Answer{}, breaker.WithOutcome(&Error{Status: faults.Status}, breaker.Anthropic(faults.Status, nil, nil))
 	}
 	answer := Answer{Model: ask.Model, FinishReason: "stop", Usage: Usage{Input: EstimateTokens(ask.Prompt)}}
 	for i, token := range tokens(ask.Prompt) {

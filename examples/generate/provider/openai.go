@@ -1,10 +1,10 @@
 package provider
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
@@ -23,10 +23,7 @@ func NewOpenAI(key, base, model string, client *http.Client) *OpenAI {
 	if base != "" {
 		opts = append(opts, option.WithBaseURL(base))
 	}
-	if model == "" {
-		model = openai.ChatModelGPT5_4Mini
-	}
-	return &OpenAI{client: openai.NewClient(opts...), model: model}
+	return &OpenAI{openai.NewClient(opts...), cmp.Or(model, openai.ChatModelGPT5_4Mini)}
 }
 
 // Model implements [Provider].
@@ -49,25 +46,26 @@ func (o *OpenAI) Generate(ctx context.Context, ask Ask, emit func(string) error)
 	if err != nil {
 		return Answer{}, openaiError(ctx, err)
 	}
-	if len(done.Choices) == 0 {
+	if len(done.Choices) == 0 || done.Choices[0].FinishReason == "" {
 		return Answer{}, errCut
 	}
-	if text := done.Choices[0].Message.Content; text != "" {
+	choice := done.Choices[0]
+	if text := cmp.Or(choice.Message.Content, choice.Message.Refusal); text != "" {
 		if err := emit(text); err != nil {
 			return Answer{}, err
 		}
 	}
 	return Answer{
-		done.Model, done.Choices[0].FinishReason,
+		done.Model, openaiReason(choice.FinishReason, choice.Message.Refusal),
 		Usage{int(done.Usage.PromptTokens), int(done.Usage.CompletionTokens)},
 	}, nil
 }
 
-func (o *OpenAI) stream(ctx context.Context, params openai.ChatCompletionNewParams, emit func(string) error) (Answer, error) {
-	var answer Answer
+func (o *OpenAI) stream(ctx context.Context, params openai.ChatCompletionNewParams, emit func(string) error) (answer Answer, err error) {
 	params.StreamOptions.IncludeUsage = openai.Bool(true)
 	stream := o.client.Chat.Completions.NewStreaming(ctx, params)
 	defer func() { _ = stream.Close() }()
+	refusal := ""
 	for stream.Next() {
 		chunk := stream.Current()
 		answer.Model = chunk.Model
@@ -77,10 +75,10 @@ func (o *OpenAI) stream(ctx context.Context, params openai.ChatCompletionNewPara
 		if len(chunk.Choices) == 0 {
 			continue
 		}
-		if reason := chunk.Choices[0].FinishReason; reason != "" {
-			answer.FinishReason = reason
-		}
-		if text := chunk.Choices[0].Delta.Content; text != "" {
+		choice := chunk.Choices[0]
+		refusal = cmp.Or(refusal, choice.Delta.Refusal)
+		answer.FinishReason = cmp.Or(answer.FinishReason, choice.FinishReason)
+		if text := cmp.Or(choice.Delta.Content, choice.Delta.Refusal); text != "" {
 			if err := emit(text); err != nil {
 				return answer, err
 			}
@@ -92,37 +90,26 @@ func (o *OpenAI) stream(ctx context.Context, params openai.ChatCompletionNewPara
 	case answer.FinishReason == "":
 		return answer, broken(ctx, errCut)
 	default:
+		answer.FinishReason = openaiReason(answer.FinishReason, refusal)
 		return answer, nil
 	}
 }
 
+// openaiReason is the reason that OpenAI gives, but for refusals, which it ends
+// like answers.
+func openaiReason(reason, refusal string) string {
+	if refusal != "" {
+		return "refusal"
+	}
+	return reason
+}
+
 func openaiError(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*openai.Error](err); ok {
-		return fromResponse(e.StatusCode, e.Response, e.RawJSON())
+		return fromResponse(e.StatusCode, e.Response)
 	}
-	if e, ok := errors.AsType[*ssestream.StreamError](err); ok {
-		return &Error{Body: e.Event.Data}
+	if _, ok := errors.AsType[*ssestream.StreamError](err); ok {
+		return &Error{}
 	}
 	return broken(ctx, err)
-}
-
-// fromResponse makes an Error of what an SDK says of a response. A status of
-// 200 is that of a stream which failed later.
-func fromResponse(status int, resp *http.Response, body string) *Error {
-	e := &Error{Body: []byte(body)}
-	if status >= 400 {
-		e.Status = status
-	}
-	if resp != nil {
-		e.Header = resp.Header
-	}
-	return e
-}
-
-// timeLeft is the time until the deadline of ctx, an hour if it has none.
-func timeLeft(ctx context.Context) time.Duration {
-	if deadline, ok := ctx.Deadline(); ok {
-		return time.Until(deadline)
-	}
-	return time.Hour
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/sparkhttp/spark/problem"
 )
@@ -14,7 +16,7 @@ import (
 // Ask is what a provider is asked for.
 type Ask struct {
 	Prompt      string
-	Model       string // empty: the provider's default
+	Model       string
 	MaxTokens   int
 	Temperature *float64 // nil: the provider's default
 	Stream      bool     // ask the provider to stream
@@ -35,7 +37,7 @@ type Usage struct {
 
 // Provider produces answers.
 type Provider interface {
-	// Model is the model used where an Ask names none.
+	// Model is the model to ask for where a client names none.
 	Model() string
 	// Generate passes the text of the answer to emit, piece by piece as it
 	// comes, and returns the rest; after an error too, as far as it is known.
@@ -45,14 +47,40 @@ type Provider interface {
 	Generate(ctx context.Context, ask Ask, emit func(text string) error) (Answer, error)
 }
 
-// Error is what a provider answered in place of an answer.
-type Error struct {
-	Status int // 0 if the error came as an event of a stream that began well
-	Header http.Header
-	Body   []byte
+// Owner returns the provider that has the model of a name, if that can be told.
+func Owner(model string) string {
+	for prefix, owner := range map[string]string{
+		"claude": "claude", "gpt": "openai", "chatgpt": "openai", "o1": "openai", "o3": "openai", "o4": "openai",
+	} {
+		if strings.HasPrefix(model, prefix) {
+			return owner
+		}
+	}
+	return ""
 }
 
-// Error says no more than the status: the body may repeat the prompt.
+// Error is what a provider answered in place of an answer. What it said is not
+// kept: it may repeat the prompt.
+type Error struct {
+	Status     int    // 0 if the error came as an event of a stream that began well
+	RetryAfter string // seconds, if the provider said so
+}
+
+// fromResponse makes an Error of a response. A status of 200 is that of a stream
+// which failed later.
+func fromResponse(status int, resp *http.Response) *Error {
+	e := &Error{}
+	if status >= 400 {
+		e.Status = status
+	}
+	if resp != nil {
+		if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n > 0 {
+			e.RetryAfter = strconv.Itoa(n)
+		}
+	}
+	return e
+}
+
 func (e *Error) Error() string {
 	if e.Status == 0 {
 		return "provider sent an error event"
@@ -60,8 +88,14 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("provider answered with status %d", e.Status)
 }
 
-// Problem implements [problem.Shower]: whose fault it was decides the status,
-// and what the provider said stays inside.
+// SetHeader sets what the provider said about another try.
+func (e *Error) SetHeader(h http.Header) {
+	if e.RetryAfter != "" {
+		h.Set("Retry-After", e.RetryAfter)
+	}
+}
+
+// Problem implements [problem.Shower]: whose fault it was decides the status.
 func (e *Error) Problem() *problem.Document {
 	switch e.Status {
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
@@ -73,19 +107,12 @@ func (e *Error) Problem() *problem.Document {
 	}
 }
 
-// errCut is the end of a stream that said nothing of ending.
-var errCut error = cutError{}
+// errCut is the end of an answer that said nothing of ending.
+var errCut = problem.With(fmt.Errorf("provider broke off its answer: %w", io.ErrUnexpectedEOF),
+	&problem.Document{Status: http.StatusBadGateway, Detail: "The provider broke off its answer. Try again."})
 
-type cutError struct{}
-
-func (cutError) Error() string { return "provider broke off its answer" }
-func (cutError) Unwrap() error { return io.ErrUnexpectedEOF }
-func (cutError) Problem() *problem.Document {
-	return &problem.Document{Status: http.StatusBadGateway, Detail: "The provider broke off its answer. Try again."}
-}
-
-// broken makes the error of a call that failed on the way an error that says
-// no more of the request than what went wrong.
+// broken makes the error of a call that failed on the way an error that clients
+// may see: the provider could not be reached, or what it sent is no answer.
 func broken(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
@@ -93,6 +120,6 @@ func broken(ctx context.Context, err error) error {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return errCut
 	default:
-		return err
+		return problem.With(err, &problem.Document{Status: http.StatusBadGateway, Detail: "The provider failed to answer."})
 	}
 }

@@ -3,6 +3,7 @@ package provider_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -71,9 +72,10 @@ func TestRefusals(t *testing.T) {
 			e, ok := errors.AsType[*provider.Error](err)
 			require.True(t, ok, "%d: %v", status, err)
 			require.Equal(t, status, e.Status)
-			require.Equal(t, "7", e.Header.Get("Retry-After"))
-			require.Contains(t, string(e.Body), `"stub"`)
-			require.NotContains(t, e.Error(), "stub")
+			h := http.Header{}
+			e.SetHeader(h)
+			require.Equal(t, "7", h.Get("Retry-After"))
+			require.NotContains(t, fmt.Sprintf("%+v", e), "stub", "what the provider says is not kept")
 			require.Equal(t, shown, problem.Of(err).Status)
 			calls++
 			require.Len(t, srv.Calls(), calls)
@@ -105,10 +107,122 @@ func TestBrokenStreams(t *testing.T) {
 				e, ok := errors.AsType[*provider.Error](err)
 				require.True(t, ok, "%s: %T %v", tt.name, err, err)
 				require.Zero(t, e.Status)
-				require.NotEmpty(t, e.Body)
 			}
 		}
 	})
+}
+
+// What comes back on the wire is not always text with all that belongs to it.
+func TestOddAnswers(t *testing.T) {
+	const claude, openai = 0, 1
+	whole := [2]string{
+		`{"id":"m","type":"message","role":"assistant","model":"m","content":[%s],"stop_reason":%s,"usage":{"input_tokens":3,"output_tokens":2}}`,
+		`{"id":"c","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant",%s},"finish_reason":%s}],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}`,
+	}
+	stream := [2]string{
+		`event: message_start
+data: {"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"m","content":[],"usage":{"input_tokens":3,"output_tokens":1}}}
+
+%s` + `event: message_delta
+data: {"type":"message_delta","delta":{"stop_reason":%s},"usage":{"output_tokens":2}}
+
+event: message_stop
+data: {"type":"message_stop"}
+
+`, `data: {"id":"c","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{"role":"assistant",%s},"finish_reason":null}]}
+
+data: {"id":"c","object":"chat.completion.chunk","model":"m","choices":[{"index":0,"delta":{},"finish_reason":%s}]}
+
+data: {"id":"c","object":"chat.completion.chunk","model":"m","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}
+
+data: [DONE]
+
+`,
+	}
+	delta := func(data string) string {
+		return "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":" + data + "}\n\n"
+	}
+	tests := []struct {
+		name         string
+		of           int
+		content      string // in an answer that is no stream
+		deltas       string // and in one that is
+		reason       string
+		text, finish string
+		cut          bool
+	}{
+		{name: "text", of: claude, content: `{"type":"text","text":"hi"}`, deltas: delta(`{"type":"text_delta","text":"hi"}`), reason: `"stop_sequence"`, text: "hi", finish: "stop"},
+		{name: "thinking, then text", of: claude, content: `{"type":"thinking","thinking":"hm","signature":"s"},{"type":"text","text":"hi"}`, deltas: delta(`{"type":"thinking_delta","thinking":"hm"}`) + delta(`{"type":"text_delta","text":"hi"}`), reason: `"end_turn"`, text: "hi", finish: "stop"},
+		{name: "no content", of: claude, reason: `"end_turn"`, finish: "stop"},
+		{name: "limit", of: claude, content: `{"type":"text","text":"h"}`, deltas: delta(`{"type":"text_delta","text":"h"}`), reason: `"max_tokens"`, text: "h", finish: "length"},
+		{name: "tool", of: claude, content: `{"type":"tool_use","id":"t","name":"f","input":{}}`, deltas: delta(`{"type":"input_json_delta","partial_json":"{}"}`), reason: `"tool_use"`, finish: "tool_use"},
+		{name: "refusal", of: claude, reason: `"refusal"`, finish: "refusal"},
+		{name: "no reason", of: claude, content: `{"type":"text","text":"hi"}`, deltas: delta(`{"type":"text_delta","text":"hi"}`), reason: `null`, text: "hi", cut: true},
+		{name: "text", of: openai, content: `"content":"hi"`, reason: `"stop"`, text: "hi", finish: "stop"},
+		{name: "no content", of: openai, content: `"content":null`, reason: `"stop"`, finish: "stop"},
+		{name: "limit", of: openai, content: `"content":"h"`, reason: `"length"`, text: "h", finish: "length"},
+		{name: "tool", of: openai, content: `"content":null`, reason: `"tool_calls"`, finish: "tool_calls"},
+		{name: "refusal", of: openai, content: `"content":null,"refusal":"I can't."`, reason: `"stop"`, text: "I can't.", finish: "refusal"},
+		{name: "filter", of: openai, content: `"content":""`, reason: `"content_filter"`, finish: "content_filter"},
+		{name: "no reason", of: openai, content: `"content":"hi"`, reason: `null`, text: "hi", cut: true},
+	}
+	each(t, func(t *testing.T, p provider.Provider, srv *stub.Server, streamed bool) {
+		_, isOpenAI := p.(*provider.OpenAI)
+		for _, tt := range tests {
+			if (tt.of == openai) != isOpenAI {
+				continue
+			}
+			content, header := tt.content, http.Header{}
+			format := whole[tt.of]
+			if streamed {
+				format, header = stream[tt.of], http.Header{"Content-Type": {"text/event-stream"}}
+				if tt.of == claude {
+					content = tt.deltas
+				}
+			}
+			srv.Set(stub.Fault{Header: header, Body: fmt.Sprintf(format, content, tt.reason)})
+			text, answer, err := generate(t.Context(), p, streamed)
+			if tt.cut {
+				require.ErrorIs(t, err, io.ErrUnexpectedEOF, tt.name)
+				continue
+			}
+			require.NoError(t, err, tt.name)
+			require.Equal(t, tt.text, text, tt.name)
+			require.Equal(t, provider.Answer{Model: "m", FinishReason: tt.finish, Usage: provider.Usage{Input: 3, Output: 2}}, answer, tt.name)
+		}
+	})
+}
+
+// What is no answer at all is the provider's failure, never ours.
+func TestNoAnswer(t *testing.T) {
+	each(t, func(t *testing.T, p provider.Provider, srv *stub.Server, stream bool) {
+		for _, fault := range []stub.Fault{
+			{Header: http.Header{"Content-Type": {"text/html"}}, Body: "<html>a proxy's page</html>"},
+			{Body: `{"half": `},
+			{Body: "\n"},
+		} {
+			srv.Set(fault)
+			_, _, err := generate(t.Context(), p, stream)
+			require.Error(t, err, fault.Body)
+			require.Equal(t, http.StatusBadGateway, problem.Of(err).Status, "%q: %v", fault.Body, err)
+		}
+	})
+	for name, p := range map[string]provider.Provider{
+		"claude": provider.NewClaude("k", "http://127.0.0.1:1", "", &http.Client{}),
+		"openai": provider.NewOpenAI("k", "http://127.0.0.1:1", "", &http.Client{}),
+	} {
+		_, _, err := generate(t.Context(), p, true)
+		require.Error(t, err, name)
+		require.Equal(t, http.StatusBadGateway, problem.Of(err).Status, "nobody listens there")
+	}
+}
+
+func TestOwner(t *testing.T) {
+	for model, want := range map[string]string{
+		"claude-x": "claude", "gpt-x": "openai", "chatgpt-x": "openai", "o1": "openai", "o3-mini": "openai", "o4-mini": "openai", "o2": "", "echo-1": "", "": "",
+	} {
+		require.Equal(t, want, provider.Owner(model), model)
+	}
 }
 
 func TestCancelled(t *testing.T) {
@@ -168,12 +282,14 @@ func TestLocal(t *testing.T) {
 }
 
 func TestLocalShare(t *testing.T) {
-	p := provider.NewLocal(provider.Faults{Status: 503, Share: 0.5})
-	failed := 0
-	for range 1000 {
-		if _, _, err := generate(t.Context(), p, false); err != nil {
-			failed++
+	for spared, delta := range map[float64]float64{0: 0, 0.5: 150, 1: 0} {
+		p := provider.NewLocal(provider.Faults{Status: 503, Spared: spared})
+		failed := 0
+		for range 1000 {
+			if _, _, err := generate(t.Context(), p, false); err != nil {
+				failed++
+			}
 		}
+		require.InDelta(t, 1000*(1-spared), failed, delta)
 	}
-	require.InDelta(t, 500, failed, 150)
 }

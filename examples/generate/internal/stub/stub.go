@@ -20,7 +20,7 @@ import (
 type Fault struct {
 	Status     int           // answer with this status
 	Header     http.Header   // beside it
-	Body       string        // and with this; empty: the provider's usual body for the status
+	Body       string        // and with this; empty: the provider's usual body for the status; alone, it is what a 200 has
 	Delay      time.Duration // before anything is sent
 	Gap        time.Duration // between the events of a stream
 	CutAfter   int           // break the connection after so many pieces of text
@@ -100,8 +100,8 @@ func (s *Server) handle(f format) http.HandlerFunc {
 		}
 		pause(r, fault.Delay)
 		w.Header().Set("Request-Id", "req_stub")
-		if fault.Status >= 400 {
-			fault.refuse(w, f)
+		if fault.Status >= 400 || fault.Body != "" {
+			fault.answer(w, f)
 			return
 		}
 		model, _ := body["model"].(string)
@@ -115,10 +115,10 @@ func (s *Server) handle(f format) http.HandlerFunc {
 	}
 }
 
-func (fault *Fault) refuse(w http.ResponseWriter, f format) {
-	maps.Copy(w.Header(), fault.Header)
+func (fault *Fault) answer(w http.ResponseWriter, f format) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(fault.Status)
+	maps.Copy(w.Header(), fault.Header)
+	w.WriteHeader(max(fault.Status, http.StatusOK))
 	if fault.Body == "" {
 		fault.Body = f.failure(fault.Status)
 	}
