@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -183,4 +185,48 @@ func TestGreeting(t *testing.T) {
 	require.NotContains(t, logs.String(), m[2], "a key is never logged")
 	require.NotContains(t, logs.String(), "Hello, SPARK", "nor is a prompt")
 	require.Contains(t, logs.String(), `"request_id":"`)
+}
+
+// The program, as a process: SIGTERM lets a stream end, and a second one ends the
+// program whatever runs.
+func TestSignals(t *testing.T) {
+	for _, tt := range []struct {
+		name, gap, again string
+	}{{name: "SIGTERM", gap: "20ms"}, {name: "twice", gap: "1h", again: "yes"}} {
+		t.Run(tt.name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-addr", "127.0.0.1:0", "-local-gap", tt.gap, "-provider-timeout", "24h")
+			cmd.Env = append(os.Environ(), "GENERATE_TEST=run", "SPARK_MASTER_KEYS=a-master-key")
+			var out, logs buffer
+			cmd.Stdout, cmd.Stderr = &out, &logs
+			require.NoError(t, cmd.Start())
+			address := regexp.MustCompile(`Listening on (\S+) `)
+			eventually(t, func() bool { return address.MatchString(out.String()) }, "it listens")
+			c := &service{t: t, url: address.FindStringSubmatch(out.String())[1], key: "a-master-key"}
+			c.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			resp := c.stream(t.Context(), "one two three")
+			_, err := io.ReadFull(resp.Body, make([]byte, len("event: delta")))
+			require.NoError(t, err)
+			require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+			eventually(t, func() bool { return strings.Contains(logs.String(), "shutting down") }, "it is told")
+			if tt.again != "" {
+				require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+				_, err := io.ReadAll(resp.Body)
+				require.Error(t, err)
+				require.ErrorContains(t, cmd.Wait(), "terminated")
+			} else {
+				text, err := io.ReadAll(resp.Body)
+				require.NoError(t, err)
+				require.Contains(t, string(text), "event: done")
+				require.NoError(t, cmd.Wait())
+			}
+			require.NoError(t, resp.Body.Close())
+		})
+	}
+}
+
+// A port that somebody else has is an error at start.
+func TestPortInUse(t *testing.T) {
+	c := start(t, nil)
+	err := run(t.Context(), []string{"-addr", strings.TrimPrefix(c.url, "http://")}, env(), io.Discard, io.Discard)
+	require.ErrorContains(t, err, "address already in use")
 }

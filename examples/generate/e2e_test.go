@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -20,7 +21,14 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs the program itself where a test has started it as one.
+func TestMain(m *testing.M) {
+	if os.Getenv("GENERATE_TEST") == "run" {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // service is a generate server that a test talks to as a client would.
 type service struct {

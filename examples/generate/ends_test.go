@@ -46,6 +46,7 @@ func TestEnds(t *testing.T) {
 		{name: "hanging provider", args: []string{"-local-hang", "-provider-timeout", "20ms"}, status: 504, errorType: "504", events: 1, verdict: "failure"},
 		{name: "client gone", args: []string{"-local-gap", "5ms"}, leave: 7 * time.Millisecond, status: 499, errorType: "client_gone", verdict: "ignored", used: 5 + 4},
 		{name: "client of a stream gone", args: []string{"-local-gap", "5ms"}, leave: 7 * time.Millisecond, stream: true, status: 499, errorType: "client_gone", verdict: "ignored", used: 5 + 4},
+		{name: "shutdown", args: []string{"-local-gap", "5ms", "-shutdown-timeout", "2ms"}, stop: 6 * time.Millisecond, status: 503, errorType: "shutdown", verdict: "ignored", used: unknown},
 		{name: "shutdown of a stream", args: []string{"-local-gap", "5ms", "-shutdown-timeout", "2ms"}, stop: 6 * time.Millisecond, stream: true, status: 200, errorType: "shutdown", verdict: "ignored", used: unknown, broken: true},
 	}
 	for _, tt := range tests {

@@ -85,6 +85,42 @@ func TestNoFallback(t *testing.T) {
 	require.EqualValues(t, 1, c.metric("spark_errors_total", `severity="critical"`))
 }
 
+// What a provider says about money and about haste is understood, streaming or not.
+func TestQuotaAndRateLimit(t *testing.T) {
+	quota := stub.Fault{Status: 429, Body: `{"error":{"message":"stub","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}`}
+	limit := stub.Fault{Status: 429, Header: http.Header{"Retry-After": {"17"}}}
+	for _, stream := range []bool{false, true} {
+		t.Run(fmt.Sprint("stream ", stream), func(t *testing.T) {
+			c, claude, openai := withStubs(t, "-providers", "openai")
+			ask := func(prompt string) *response {
+				return c.post("/api/spark/generate", map[string]any{"prompt": prompt, "stream": stream})
+			}
+			openai.Set(quota)
+			ask("hello").problem(t, http.StatusServiceUnavailable)
+			require.Len(t, openai.Calls(), 1, "to ask again is no use")
+			require.EqualValues(t, 1, c.metric("spark_breaker_outcomes_total", `provider="openai"`, `verdict="ignored"`))
+			require.EqualValues(t, 1, c.metric("spark_errors_total", `severity="high"`), "somebody has to raise it")
+			openai.Set(limit)
+			for range 2 { // the one who was refused by the provider, and those who come after
+				r := ask("hello again")
+				r.problem(t, http.StatusServiceUnavailable)
+				require.Equal(t, "17", r.Header.Get("Retry-After"))
+			}
+			require.Len(t, openai.Calls(), 2, "it is left alone")
+			require.EqualValues(t, 1, c.metric("spark_breaker_outcomes_total", `provider="openai"`, `verdict="cooldown"`))
+			require.Empty(t, claude.Calls())
+		})
+	}
+}
+
+// A provider that nobody can reach has failed; that is not our error.
+func TestUnreachableProvider(t *testing.T) {
+	c := start(t, []string{"ANTHROPIC_API_KEY=a", "ANTHROPIC_BASE_URL=http://127.0.0.1:1"})
+	r := c.prompt("hello")
+	r.problem(t, http.StatusBadGateway)
+	require.Positive(t, c.metric("spark_breaker_outcomes_total", `verdict="failure"`))
+}
+
 // Once a client has seen the beginning of an answer, no other provider goes on.
 func TestNoFallbackAfterTheFirstByte(t *testing.T) {
 	c, claude, openai := withStubs(t)

@@ -36,32 +36,35 @@ func TestBadInput(t *testing.T) {
 	tests := []struct {
 		name, body, contentType string
 		status                  int
+		detail                  string // part of what the client is told
 	}{
-		{"no body", ``, "", 400},
-		{"no JSON", `hello`, "", 400},
-		{"half a value", `{"prompt":"x"`, "", 400},
-		{"trailing JSON", `{"prompt":"x"}{"prompt":"y"}`, "", 400},
-		{"trailing text", `{"prompt":"x"} and more`, "", 400},
-		{"twice the same field", `{"prompt":"x","prompt":"y"}`, "", 422},
-		{"an array", `["x"]`, "", 400},
-		{"null", `null`, "", 422},
-		{"a number", `17`, "", 400},
-		{"deep", `{"prompt":` + deep + `}`, "", 422},
-		{"unknown field", `{"prompt":"x","promt":"y"}`, "", 400},
-		{"prompt of another type", `{"prompt":17}`, "", 422},
-		{"no prompt", `{}`, "", 422},
-		{"empty prompt", `{"prompt":" \n"}`, "", 422},
-		{"10,001 characters", `{"prompt":"` + strings.Repeat("é", 10_001) + `"}`, "", 422},
-		{"no tokens", `{"prompt":"x","max_tokens":-1}`, "", 422},
-		{"too many tokens", `{"prompt":"x","max_tokens":1000000}`, "", 422},
-		{"half a token", `{"prompt":"x","max_tokens":1.5}`, "", 422},
-		{"temperature", `{"prompt":"x","temperature":3}`, "", 422},
-		{"number beyond numbers", `{"prompt":"x","temperature":1e999}`, "", 422},
-		{"unknown provider", `{"prompt":"x","provider":"nobody"}`, "", 422},
-		{"model that is no name", `{"prompt":"x","model":"a b\r\nX: y"}`, "", 422},
-		{"content type", `{"prompt":"x"}`, "text/plain", 415},
-		{"form", `prompt=x`, "application/x-www-form-urlencoded", 415},
-		{"5 MB", `{"prompt":"` + strings.Repeat("x", 5_000_000) + `"}`, "", 413},
+		{"no body", ``, "", 400, ""},
+		{"no JSON", `hello`, "", 400, ""},
+		{"half a value", `{"prompt":"x"`, "", 400, ""},
+		{"trailing JSON", `{"prompt":"x"}{"prompt":"y"}`, "", 400, ""},
+		{"trailing text", `{"prompt":"x"} and more`, "", 400, ""},
+		{"twice the same field", `{"prompt":"x","prompt":"y"}`, "", 422, ""},
+		{"an array", `["x"]`, "", 400, "must be a JSON object"},
+		{"null", `null`, "", 422, ""},
+		{"a number", `17`, "", 400, ""},
+		{"deep", `{"prompt":` + deep + `}`, "", 422, ""},
+		{"unknown field", `{"prompt":"x","promt":"y"}`, "", 400, "a field that is not known"},
+		{"prompt of another type", `{"prompt":17}`, "", 422, "prompt must be a string"},
+		{"no prompt", `{}`, "", 422, ""},
+		{"empty prompt", `{"prompt":" \n"}`, "", 422, ""},
+		{"10,001 characters", `{"prompt":"` + strings.Repeat("é", 10_001) + `"}`, "", 422, "longer than 10000 characters"},
+		{"no tokens", `{"prompt":"x","max_tokens":-1}`, "", 422, "max_tokens must be 1 to 4096"},
+		{"too many tokens", `{"prompt":"x","max_tokens":1000000}`, "", 422, ""},
+		{"half a token", `{"prompt":"x","max_tokens":1.5}`, "", 422, "max_tokens must be a whole number"},
+		{"tokens beyond numbers", `{"prompt":"x","max_tokens":99999999999999999999}`, "", 422, "max_tokens must be a whole number"},
+		{"stream as text", `{"prompt":"x","stream":"true"}`, "", 422, "stream must be true or false"},
+		{"temperature", `{"prompt":"x","temperature":3}`, "", 422, ""},
+		{"number beyond numbers", `{"prompt":"x","temperature":1e999}`, "", 422, "temperature must be a number"},
+		{"unknown provider", `{"prompt":"x","provider":"nobody"}`, "", 422, "provider must be one of local"},
+		{"model that is no name", `{"prompt":"x","model":"a b\r\nX: y"}`, "", 422, ""},
+		{"content type", `{"prompt":"x"}`, "text/plain", 415, ""},
+		{"form", `prompt=x`, "application/x-www-form-urlencoded", 415, ""},
+		{"5 MB", `{"prompt":"` + strings.Repeat("x", 5_000_000) + `"}`, "", 413, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -72,6 +75,7 @@ func TestBadInput(t *testing.T) {
 			r := c.do(req)
 			r.problem(t, tt.status)
 			require.NotEmpty(t, r.json["detail"], "one clear sentence")
+			require.Contains(t, r.json["detail"], tt.detail)
 		})
 	}
 	require.Zero(t, c.metric("spark_breaker_outcomes_total"), "no provider was asked")
@@ -271,9 +275,12 @@ func TestProbesAndUnknownPaths(t *testing.T) {
 	for _, name := range []string{"providers:breakers", "metrics:gather", "keys:store", "errors:reports", "cache:entries", "limits:store", "memory"} {
 		require.Contains(t, checks, name)
 	}
-	c.get("/nowhere").problem(t, 404)
+	r = c.get("/nowhere")
+	r.problem(t, 404)
+	require.NotEmpty(t, r.json["detail"])
 	r = c.get("/api/spark/generate")
 	r.problem(t, 405)
+	require.NotEmpty(t, r.json["detail"])
 	require.Equal(t, "POST", r.Header.Get("Allow"))
 
 	req := c.request(t.Context(), http.MethodGet, "/livez", nil)

@@ -37,7 +37,7 @@ func readJSON(r *http.Request, v any) error {
 
 // kinds are the types of fields, in the words of clients.
 var kinds = map[reflect.Kind]string{
-	reflect.String: "a string", reflect.Bool: "true or false", reflect.Int: "a whole number", reflect.Float64: "a number of usual size",
+	reflect.String: "a string", reflect.Bool: "true or false", reflect.Int: "a whole number", reflect.Float64: "a number that is not too large",
 }
 
 // invalid says what is wrong with a field.

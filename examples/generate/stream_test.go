@@ -139,9 +139,11 @@ func TestShutdownDoesNotWaitForEver(t *testing.T) {
 		resp := c.stream(t.Context(), "one two three")
 		go c.stop()
 		began := time.Now()
-		_, err := io.ReadAll(resp.Body)
+		text, err := io.ReadAll(resp.Body)
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 		require.Equal(t, 30*time.Second, time.Since(began))
+		require.Contains(t, string(text), `event: error
+data: {"detail":"The server is shutting down. Try again.","status":503`)
 		require.NoError(t, resp.Body.Close())
 		c.stop()
 		require.EqualValues(t, 1, c.metric("http_server_request_duration_seconds_count", `error_type="shutdown"`))
