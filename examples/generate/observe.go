@@ -13,7 +13,6 @@ import (
 	"github.com/sparkhttp/spark/breaker"
 	"github.com/sparkhttp/spark/cache"
 	"github.com/sparkhttp/spark/errtrack"
-	"github.com/sparkhttp/spark/health"
 	"github.com/sparkhttp/spark/metrics"
 	"github.com/sparkhttp/spark/ratelimit"
 	"github.com/sparkhttp/spark/sanitize"
@@ -73,12 +72,9 @@ func (o *observer) limit(ctx context.Context, e ratelimit.Event) {
 	o.log.LogAttrs(ctx, slog.LevelInfo, "rate limit", slog.String("kind", string(e.Kind)), slog.Any("policies", e.Policies), slog.Any("error", e.Err))
 }
 
-// checkLimits warns for a minute after the store of the limits has failed.
-func (o *observer) checkLimits(context.Context) health.Result {
-	if time.Since(time.Unix(o.limiterFailed.Load(), 0)) < time.Minute {
-		return health.Result{Status: health.Warn, Output: "the limiter failed within the last minute"}
-	}
-	return health.Result{Status: health.Pass}
+// limiterFailing reports for a minute that the store of the limits has failed.
+func (o *observer) limiterFailing() bool {
+	return time.Since(time.Unix(o.limiterFailed.Load(), 0)) < time.Minute
 }
 
 func (o *observer) prompt(ctx context.Context, e sanitize.TextEvent) {

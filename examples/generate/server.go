@@ -111,10 +111,11 @@ func (s *server) newGate() (err error) {
 			return err
 		}
 	}
+	client := ratelimit.ClientIP{TrustedProxies: s.cfg.trustedProxies}
 	s.auth, err = auth.New(auth.Config{
 		Store:      s.store,
 		MasterKeys: func() []string { return s.cfg.masterKeys },
-		ClientIP:   func(r *http.Request) netip.Addr { return s.client().Addr(r) },
+		ClientIP:   func(r *http.Request) netip.Addr { return client.Addr(r) },
 		OnAttempt:  s.observe.attempt,
 		Logger:     s.log,
 	})
@@ -123,10 +124,6 @@ func (s *server) newGate() (err error) {
 	}
 	s.headers, err = headers.New(headers.Config{TrustedProxies: s.cfg.trustedProxies, Strip: headers.Leaking()})
 	return err
-}
-
-func (s *server) client() ratelimit.ClientIP {
-	return ratelimit.ClientIP{TrustedProxies: s.cfg.trustedProxies}
 }
 
 func (s *server) newLimits() (err error) {
@@ -142,17 +139,11 @@ func (s *server) newLimits() (err error) {
 		}},
 		Key:      func(r *http.Request) string { return user(r).User },
 		Exempt:   func(r *http.Request, _ string) bool { return s.cfg.exemptMaster && user(r).Master },
-		ClientIP: s.client(),
+		ClientIP: ratelimit.ClientIP{TrustedProxies: s.cfg.trustedProxies},
 		Lease:    s.cfg.answerTimeout() + time.Minute,
 		OnEvent:  s.observe.limit,
 	})
 	return err
-}
-
-// user is who has sent r.
-func user(r *http.Request) auth.Identity {
-	id, _ := auth.FromContext(r.Context())
-	return id
 }
 
 func (s *server) newGuards() (err error) {
@@ -215,8 +206,13 @@ func (s *server) newHealth() (err error) {
 			health.Func("metrics:gather", s.metrics.Check),
 			health.Func("keys:store", s.checkStore),
 			{Name: "errors:reports", Run: s.checkErrors},
-			{Name: "cache:entries", Run: s.checkCache},
-			{Name: "limits:store", Run: s.observe.checkLimits},
+			{Name: "cache:entries", Run: func(context.Context) health.Result {
+				stats := s.cache.Stats()
+				return warnIf(stats.Errors > 0, "the cache's store failed", stats.Entries)
+			}},
+			{Name: "limits:store", Run: func(context.Context) health.Result {
+				return warnIf(s.observe.limiterFailing(), "the limiter failed within the last minute", nil)
+			}},
 			health.Memory(0.9),
 			health.Goroutines(100_000),
 		},
@@ -244,23 +240,19 @@ func (s *server) checkStore(ctx context.Context) error {
 // checkErrors warns of reports that got lost and of errors that need somebody.
 func (s *server) checkErrors(context.Context) health.Result {
 	stats := s.errors.Stats()
-	if stats.Dropped > 0 || stats.Failed > 0 {
-		return health.Result{Status: health.Warn, Value: stats, Output: "reports were lost"}
-	}
 	for _, g := range s.errors.Groups(errtrack.Query{MinSeverity: errtrack.Critical, Limit: 1}) {
 		if g.LastMinute > 0 {
-			return health.Result{Status: health.Warn, Value: stats, Output: "critical: " + g.Title}
+			return warnIf(true, "critical: "+g.Title, stats)
 		}
 	}
-	return health.Result{Status: health.Pass, Value: stats}
+	return warnIf(stats.Dropped > 0 || stats.Failed > 0, "reports were lost", stats)
 }
 
-func (s *server) checkCache(context.Context) health.Result {
-	stats := s.cache.Stats()
-	if stats.Errors > 0 {
-		return health.Result{Status: health.Warn, Value: stats.Entries, Output: "the cache's store failed"}
+func warnIf(bad bool, output string, value any) health.Result {
+	if bad {
+		return health.Result{Status: health.Warn, Value: value, Output: output}
 	}
-	return health.Result{Status: health.Pass, Value: stats.Entries}
+	return health.Result{Status: health.Pass, Value: value}
 }
 
 // handler composes the chain. From outside in: a name for the request, metrics
@@ -320,6 +312,12 @@ func (f *refusal) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	return f.ResponseWriter.Write(b)
+}
+
+// user is who has sent r.
+func user(r *http.Request) auth.Identity {
+	id, _ := auth.FromContext(r.Context())
+	return id
 }
 
 // issue makes a key for whoever tries the server out.
