@@ -187,6 +187,8 @@ func TestRun(t *testing.T) {
 	var got report
 	require.NoError(t, json.Unmarshal([]byte(out.String()), &got))
 	require.Equal(t, uint64(30), got.Requests)
+	require.GreaterOrEqual(t, got.Seconds, 0.5, "from when the first request could be due")
+	require.LessOrEqual(t, got.Rate, 60.0, "no more than was planned")
 	require.Equal(t, map[string]int{classOK: 18, classLimited: 9, classServer: 3}, got.Classes)
 	require.InDelta(t, 0.1, got.Errors, 1e-9)
 	require.InDelta(t, 0.3, got.Limited, 1e-9)
@@ -209,8 +211,24 @@ func TestRun(t *testing.T) {
 	require.Contains(t, out.String(), "MISSED")
 }
 
+// A load test of a cache says little about what is behind it.
+func TestFresh(t *testing.T) {
+	for _, fresh := range []bool{false, true} {
+		targets, err := newTargeter(options{target: "http://localhost/", key: "k", fresh: fresh})
+		require.NoError(t, err)
+		var target vegeta.Target
+		require.NoError(t, targets(&target))
+		require.Equal(t, "Bearer k", target.Header.Get("Authorization"))
+		require.Equal(t, map[bool]string{true: "no-store"}[fresh], target.Header.Get("Cache-Control"))
+	}
+}
+
 func TestBadArguments(t *testing.T) {
-	for _, args := range [][]string{{}, {"nothing"}, {"smoke", "load"}, {"-rate", "-1", "smoke"}, {"-timeout", "0", "smoke"}} {
+	for _, args := range [][]string{
+		{}, {"nothing"}, {"smoke", "load"}, {"-rate", "-1", "smoke"}, {"-timeout", "0", "smoke"},
+		{"-rate", "NaN", "smoke"}, {"-rate", "Inf", "smoke"}, {"-max-error-rate", "NaN", "smoke"}, {"-max-error-rate", "-1", "smoke"},
+		{"-max-limited-rate", "2", "smoke"}, {"-max-p95", "-1s", "smoke"}, {"-max-p99", "-1s", "smoke"},
+	} {
 		require.Error(t, run(t.Context(), args, noEnv, io.Discard, io.Discard), "%q", args)
 	}
 }

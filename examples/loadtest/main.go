@@ -48,6 +48,9 @@ func main() {
 	}
 }
 
+// maxRate is the highest rate that can be asked for, in requests per second.
+const maxRate = 100_000
+
 // options are the choices of a run.
 type options struct {
 	target, key, prompts string
@@ -55,7 +58,8 @@ type options struct {
 	duration, timeout    time.Duration
 	allow                string
 	workers              uint64
-	stream, jsonOut      bool
+	stream, fresh        bool
+	jsonOut              bool
 	htmlFile             string
 	thresholds           thresholds
 	scenario             string
@@ -99,6 +103,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (options
 	fs.StringVar(&o.allow, "allow-host", "", "`host` beside this machine that may be loaded")
 	fs.Uint64Var(&o.workers, "max-workers", 10_000, "most requests in flight")
 	fs.BoolVar(&o.stream, "stream", false, "ask for streams; the time is that to the last event")
+	fs.BoolVar(&o.fresh, "fresh", false, "ask for answers that no cache knows; without it, prompts that return are mostly answered from there")
 	fs.BoolVar(&o.jsonOut, "json", false, "print the report as JSON")
 	fs.StringVar(&o.htmlFile, "html", "", "write the report as HTML to a `file` too")
 	fs.DurationVar(&o.thresholds.p95, "max-p95", 0, "fail if the 95th percentile of answered requests is above; 0: not checked")
@@ -116,8 +121,12 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (options
 	if o.key == "" {
 		o.key = getenv("SPARK_KEY")
 	}
-	if o.rate < 0 || o.duration < 0 || o.timeout <= 0 || o.workers == 0 {
-		return o, errors.New("-rate, -duration, -timeout and -max-workers must be positive")
+	t := o.thresholds
+	switch {
+	case !(o.rate >= 0 && o.rate <= maxRate), o.duration < 0, o.timeout <= 0, o.workers == 0:
+		return o, fmt.Errorf("-rate, -duration, -timeout and -max-workers must be positive, and -rate at most %d", maxRate)
+	case t.p95 < 0, t.p99 < 0, !(t.errorRate >= 0 && t.errorRate <= 1), !(t.limitedRate >= 0 && t.limitedRate <= 1):
+		return o, errors.New("-max-p95 and -max-p99 must be positive, -max-error-rate and -max-limited-rate 0 to 1")
 	}
 	return o, nil
 }

@@ -22,7 +22,7 @@ type report struct {
 	Scenario string         `json:"scenario"`
 	Target   string         `json:"target"`
 	Planned  float64        `json:"planned_seconds"`
-	Seconds  float64        `json:"seconds"` // from the first request to the last answer
+	Seconds  float64        `json:"seconds"` // from the start to the last answer
 	Requests uint64         `json:"requests"`
 	Rate     float64        `json:"requests_per_second"`
 	Goodput  float64        `json:"answers_per_second"`    // 2xx
@@ -36,8 +36,7 @@ type report struct {
 	Missed   []string       `json:"missed_thresholds"`
 
 	answered, all vegeta.LatencyMetrics
-	first, last   time.Time
-	started       time.Time
+	started, last time.Time
 }
 
 // latencies are in milliseconds.
@@ -99,9 +98,6 @@ func (r *report) add(res *vegeta.Result) {
 		r.answered.Add(res.Latency)
 		r.Answered.Count++
 	}
-	if r.first.IsZero() || res.Timestamp.Before(r.first) {
-		r.first = res.Timestamp
-	}
 	if res.End().After(r.last) {
 		r.last = res.End()
 	}
@@ -114,7 +110,7 @@ func (r *report) close() {
 	if r.Requests == 0 {
 		return
 	}
-	r.Seconds = r.last.Sub(r.first).Seconds()
+	r.Seconds = r.last.Sub(r.started).Seconds()
 	if r.Seconds > 0 {
 		r.Rate = float64(r.Requests) / r.Seconds
 		r.Goodput = float64(r.Answered.Count) / r.Seconds

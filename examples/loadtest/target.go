@@ -33,6 +33,9 @@ func newTargeter(o options) (vegeta.Targeter, error) {
 	if o.key != "" {
 		header.Set("Authorization", "Bearer "+o.key)
 	}
+	if o.fresh {
+		header.Set("Cache-Control", "no-store")
+	}
 	var next atomic.Uint64
 	return func(t *vegeta.Target) error {
 		t.Method, t.URL, t.Header = http.MethodPost, o.target, header
