@@ -182,7 +182,13 @@ func (c *corpus) parse(line []byte) (text string, id json.RawMessage, err error)
 		ID   json.RawMessage `json:"id"`
 		Text *string         `json:"text"`
 	}
+	if c.lines == 1 {
+		line = bytes.TrimPrefix(line, []byte("\ufeff")) // which some programs put in front of a file
+	}
 	if err := json.Unmarshal(line, &in); err != nil {
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			err = errors.New("found " + wrong.Value) // its own words are about our types
+		}
 		return "", in.ID, fmt.Errorf("line %d is not a JSON object with a text: %w", c.lines, err)
 	}
 	if in.Text == nil {

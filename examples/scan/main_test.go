@@ -62,6 +62,23 @@ func TestCleanedToNothingIsStillReported(t *testing.T) {
 	require.Equal(t, "", out[0]["cleaned"])
 }
 
+func TestByteOrderMarkIsNoText(t *testing.T) {
+	out, _, err := lines(t, "\ufeff{\"id\":1,\"text\":\"a\"}\r\n{\"id\":2,\"text\":\"b\"}\r\n")
+	require.NoError(t, err)
+	require.Len(t, out, 2)
+	require.EqualValues(t, 1, out[0]["id"])
+}
+
+// A text that is no UTF-8 is judged all the same, and said to have been changed.
+func TestInvalidUTF8(t *testing.T) {
+	out, _, err := lines(t, "a\xff\xfeb\n", "-plain")
+	require.NoError(t, err)
+	require.NotEqual(t, "a\xff\xfeb", out[0]["cleaned"])
+	out, _, err = lines(t, "{\"text\":\"a\xff "+attack+"\"}\n")
+	require.NoError(t, err)
+	require.Equal(t, true, out[0]["flagged"])
+}
+
 func TestPlainLines(t *testing.T) {
 	out, log, err := lines(t, "hello\r\n\n"+attack+"\n{\"text\":\"not JSON here\"}", "-plain")
 	require.NoError(t, err)
@@ -77,6 +94,8 @@ func TestLinesThatCanNotBeRead(t *testing.T) {
 	}{
 		{"not JSON", `{"text":`},
 		{"not an object", `"text"`},
+		{"an array", `["text"]`},
+		{"something behind it", `{"text":"a"} b`},
 		{"no text", `{"id":"x"}`},
 		{"text is null", `{"text":null}`},
 		{"text is a number", `{"text":7}`},
@@ -88,6 +107,8 @@ func TestLinesThatCanNotBeRead(t *testing.T) {
 			require.Len(t, out, 3, "each line has its answer, in order")
 			require.NotContains(t, out[0], "error")
 			require.Contains(t, out[1], "error")
+			require.Contains(t, out[1]["error"], "line 2 ")
+			require.NotContains(t, out[1]["error"], "struct")
 			require.Equal(t, false, out[1]["flagged"])
 			require.Equal(t, true, out[2]["flagged"])
 		})
