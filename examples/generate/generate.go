@@ -27,8 +27,9 @@ import (
 // hardly touch in the end.
 const reserveCap = 1024
 
-// writeTimeout is how long a client may take to accept one piece of an answer.
-const writeTimeout = 30 * time.Second
+// How long a client may take to send a request, and to accept one piece of an
+// answer.
+const readTimeout, writeTimeout = time.Minute, 30 * time.Second
 
 // generateRequest is the body of POST /api/spark/generate.
 type generateRequest struct {

@@ -84,8 +84,8 @@ func (s *server) serve(ctx context.Context, listener net.Listener) error {
 		Handler:           s.handler(),
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
-		WriteTimeout:      writeTimeout, // answers extend it piece by piece: see giveTime
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      readTimeout + writeTimeout, // answers extend it piece by piece: see giveTime
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),

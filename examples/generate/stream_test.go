@@ -107,6 +107,26 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	})
 }
 
+// A client that sends its request drop by drop is told that it took too long.
+func TestSlowBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := startPiped(t)
+		defer c.stop()
+		body, drops := io.Pipe()
+		defer time.Sleep(2 * time.Second) // the last drop
+		defer func() { _ = body.Close() }()
+		go func() {
+			for err := error(nil); err == nil; time.Sleep(time.Second) {
+				_, err = io.WriteString(drops, " ")
+			}
+		}()
+		began := time.Now()
+		r := c.do(c.request(t.Context(), http.MethodPost, "/api/spark/generate", body))
+		r.problem(t, http.StatusRequestTimeout)
+		require.Equal(t, time.Minute, time.Since(began))
+	})
+}
+
 // SIGTERM lets a running stream end, while probes and new connections are told
 // that the server is going.
 func TestShutdownWaitsForStreams(t *testing.T) {
