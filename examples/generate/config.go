@@ -67,19 +67,19 @@ func parseConfig(args []string, getenv func(string) string, output io.Writer) (c
 	fs.SetOutput(output)
 	fs.Usage = func() { _, _ = fmt.Fprint(output, usage); fs.PrintDefaults() }
 	fs.StringVar(&c.addr, "addr", "localhost:8080", "`address` to listen on")
-	fs.Func("providers", "providers in the order they are tried, from claude, openai, local and spare (local without its faults); default: those with a key, else local", into(&c.providers, words))
+	fs.Func("providers", "providers in the order they are tried, from claude, openai, local and spare (local without its faults); default: those with a key, else local", func(v string) error { c.providers = words(v); return nil })
 	fs.IntVar(&c.requestsPerMinute, "requests-per-minute", 60, "requests per user and minute")
 	fs.IntVar(&c.tokensPerMinute, "tokens-per-minute", 50_000, "tokens, in and out, per user and minute")
 	fs.IntVar(&c.concurrent, "concurrent-requests", 20, "requests to the providers that a user may have running")
 	fs.BoolVar(&c.exemptMaster, "exempt-master-keys", false, "do not limit master keys")
-	fs.Func("trusted-proxies", "`prefixes` of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, comma separated", into(&c.trustedProxies, prefixes))
+	fs.Func("trusted-proxies", "`prefixes` of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, comma separated", func(v string) (err error) { c.trustedProxies, err = prefixes(v); return err })
 	fs.StringVar(&c.keysFile, "keys-file", "", "JSON `file` of API keys; reloaded when it changes")
 	fs.DurationVar(&c.providerTimeout, "provider-timeout", 2*time.Minute, "time for one answer of a provider")
 	fs.DurationVar(&c.breaker.Window, "breaker-window", time.Minute, "time over which a provider's failures are counted")
 	fs.DurationVar(&c.breaker.OpenTime, "breaker-open", 30*time.Second, "time that a failing provider is left alone")
 	fs.DurationVar(&c.cacheTTL, "cache-ttl", 10*time.Minute, "time that an answer is kept for its user; 0 turns the cache off")
 	fs.IntVar(&c.maxTokens, "max-tokens", 4096, "most tokens of an answer, and what a request that names none gets")
-	fs.Func("sanitize", "what is done about prompts that look like an injection: off, shadow, warn or block (default block)", into(&c.sanitize, mode))
+	fs.Func("sanitize", "what is done about prompts that look like an injection: off, shadow, warn or block (default block)", func(v string) (err error) { c.sanitize, err = mode(v); return err })
 	fs.StringVar(&c.pricesFile, "prices", "", "JSON `file` of prices in USD per million tokens: {\"claude\": [{\"Name\": \"claude-…\", \"Input\": 3, \"Output\": 15}]}")
 	fs.StringVar(&c.errorsWebhook, "errors-webhook", "", "`URL` that errors are reported to, signed with SPARK_WEBHOOK_SECRET")
 	fs.BoolVar(&c.publicMetrics, "public-metrics", false, "serve /api/metrics without a key")
@@ -106,7 +106,7 @@ func parseConfig(args []string, getenv func(string) string, output io.Writer) (c
 		c.local.Status = 529
 	}
 	c.local.Spared = 1 - *share
-	c.masterKeys, _ = words(getenv("SPARK_MASTER_KEYS"))
+	c.masterKeys = words(getenv("SPARK_MASTER_KEYS"))
 	c.webhookSecret = getenv("SPARK_WEBHOOK_SECRET")
 	c.anthropicKey, c.anthropicURL = getenv("ANTHROPIC_API_KEY"), getenv("ANTHROPIC_BASE_URL")
 	c.openaiKey, c.openaiURL = getenv("OPENAI_API_KEY"), getenv("OPENAI_BASE_URL")
@@ -233,25 +233,19 @@ func (c *config) models() (known []metrics.Provider, err error) {
 	return known, nil
 }
 
-// into makes the function of a flag from one that reads its value.
-func into[T any](to *T, read func(string) (T, error)) func(string) error {
-	return func(v string) (err error) { *to, err = read(v); return err }
-}
-
 // words reads words with commas between them.
-func words(v string) (list []string, _ error) {
+func words(v string) (list []string) {
 	for word := range strings.SplitSeq(v, ",") {
 		if word = strings.TrimSpace(word); word != "" {
 			list = append(list, word)
 		}
 	}
-	return list, nil
+	return list
 }
 
 // prefixes reads networks or addresses with commas between them.
 func prefixes(v string) (list []netip.Prefix, _ error) {
-	names, _ := words(v)
-	for _, name := range names {
+	for _, name := range words(v) {
 		prefix, err := netip.ParsePrefix(name)
 		if addr, bad := netip.ParseAddr(name); bad == nil {
 			prefix, err = addr.Prefix(addr.BitLen())
