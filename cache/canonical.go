@@ -2,9 +2,11 @@ package cache
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strconv"
 	"unicode/utf16"
@@ -253,40 +255,62 @@ func (c *canonical) sort(start int, members []member) error {
 
 // string writes the runes of a string themselves, and escapes only what must be.
 func (c *canonical) string() error {
+	run := c.pos // what is copied as it is: the quote, and all up to an escape
 	c.pos++
-	c.out = append(c.out, '"')
 	for {
-		run := c.pos
-		for c.pos < len(c.in) && plain(c.in[c.pos]) {
-			c.pos++
+		n, ascii := plain(c.in[c.pos:])
+		if !ascii && !utf8.Valid(c.in[c.pos:c.pos+n]) {
+			return c.fail("text that is not UTF-8")
 		}
-		c.out = append(c.out, c.in[run:c.pos]...)
+		c.pos += n
 		if c.pos == len(c.in) {
 			return c.fail("a string without end")
 		}
-		switch b := c.in[c.pos]; {
-		case b == '"':
+		switch c.in[c.pos] {
+		case '"':
 			c.pos++
-			c.out = append(c.out, '"')
+			c.out = append(c.out, c.in[run:c.pos]...)
 			return nil
-		case b == '\\':
+		case '\\':
+			c.out = append(c.out, c.in[run:c.pos]...)
 			if err := c.escape(); err != nil {
 				return err
 			}
-		case b < ' ':
-			return c.fail("a control character in a string")
+			run = c.pos
 		default:
-			r, n := utf8.DecodeRune(c.in[c.pos:])
-			if r == utf8.RuneError && n == 1 {
-				return c.fail("text that is not UTF-8")
-			}
-			c.out = append(c.out, c.in[c.pos:c.pos+n]...)
-			c.pos += n
+			return c.fail("a control character in a string")
 		}
 	}
 }
 
-func plain(b byte) bool { return b >= ' ' && b < utf8.RuneSelf && b != '"' && b != '\\' }
+// plain returns how many bytes of text stand before a quote, a backslash or a
+// control character, and whether they are all ASCII. Prompts are long: it looks
+// at eight at a time.
+func plain(text []byte) (n int, ascii bool) {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	var all uint64
+	for ; len(text)-n >= 8; n += 8 {
+		v := binary.LittleEndian.Uint64(text[n:])
+		// A byte less than another borrows the top bit, which bytes of text that
+		// is not ASCII have anyhow. It may borrow from those after it as well, so
+		// only the first that is found is sure to be one.
+		quote, slash := v^ones*'"', v^ones*'\\'
+		found := ((quote-ones)&^quote | (slash-ones)&^slash | (v-ones*' ')&^v) & tops
+		if found != 0 {
+			first := bits.TrailingZeros64(found)
+			return n + first/8, (all|v&(1<<first-1))&tops == 0
+		}
+		all |= v
+	}
+	for _, b := range text[n:] {
+		if b == '"' || b == '\\' || b < ' ' {
+			break
+		}
+		all |= uint64(b)
+		n++
+	}
+	return n, all&tops == 0
+}
 
 func (c *canonical) escape() error {
 	if c.pos+1 >= len(c.in) {
