@@ -156,12 +156,7 @@ func (a *Answer) appendStatus(b []byte) []byte {
 	b = append(b, a.c.cfg.Name...)
 	switch a.kind {
 	case Hit, Stale:
-		b = append(b, "; hit; ttl="...)
-		b = strconv.AppendInt(b, floorSeconds(a.TTL()), 10)
-		if a.detail != "" {
-			b = append(append(b, "; detail="...), a.detail...)
-		}
-		return b
+		return appendHit(b, a.TTL(), a.detail)
 	case Coalesced:
 		return append(b, "; fwd=miss; collapsed"...)
 	case Bypass:
@@ -178,6 +173,15 @@ func (a *Answer) appendStatus(b []byte) []byte {
 	default:
 		return append(b, "; fwd=stale"...)
 	}
+}
+
+func appendHit(b []byte, ttl time.Duration, detail string) []byte {
+	b = append(b, "; hit; ttl="...)
+	b = strconv.AppendInt(b, floorSeconds(ttl), 10)
+	if detail != "" {
+		b = append(append(b, "; detail="...), detail...)
+	}
+	return b
 }
 
 // floorSeconds rounds down, so that what is stale by half a second is not shown

@@ -232,37 +232,47 @@ func isToken(s string) bool {
 // The values of ctx reach the fill; its end is the end for this caller only.
 // A *[PanicError] says that the fill panicked.
 func (c *Cache) Do(ctx context.Context, key Key, fill Fill) (*Answer, error) {
-	return c.do(ctx, key, func() Fill { return fill })
-}
-
-// do is Do. prepare is called on this goroutine, and only if a fill is needed.
-func (c *Cache) do(ctx context.Context, key Key, prepare func() Fill) (*Answer, error) {
 	if key.keyed == nil {
 		return nil, ErrNoScope
 	}
-	a := &Answer{c: c, ctx: ctx, key: key}
-	ask := key.ask
-	solo := c.solo(key)
-	saved := c.saved.Load()
-	if !solo {
-		e, fresh := c.lookup(ctx, a.key, key.id)
-		if fresh {
-			a.serve(Hit, e, "", nil)
-			return a, nil
-		}
-		if e != nil {
-			a.entry, a.has = *e, true
-		}
+	saw := c.look(ctx, key)
+	if saw.fresh {
+		a := &Answer{c: c, ctx: ctx, key: key}
+		a.serve(Hit, &saw.entry, "", nil)
+		return a, nil
 	}
-	if ask.onlyIfCached {
+	return c.produce(ctx, key, saw, func() Fill { return fill })
+}
+
+// saw is what a look into the store has come to.
+type saw struct {
+	entry      entry
+	has, fresh bool
+	saved      uint64 // Cache.saved right before
+}
+
+// look looks for a stored answer to a call that may be answered by one.
+func (c *Cache) look(ctx context.Context, key Key) saw {
+	s := saw{saved: c.saved.Load()}
+	if !c.solo(key) {
+		s.entry, s.has, s.fresh = c.lookup(ctx, key, key.id)
+	}
+	return s
+}
+
+// produce is the rest of Do, when there was no fresh answer. prepare is called
+// on this goroutine, and only if a fill is needed.
+func (c *Cache) produce(ctx context.Context, key Key, saw saw, prepare func() Fill) (*Answer, error) {
+	if key.ask.onlyIfCached {
 		return nil, ErrNotCached
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if solo || !c.join(a) {
-		// What was stored since the lookup would be produced a second time.
-		c.lead(a, solo, func() bool { return c.saved.Load() != saved }, prepare)
+	a := &Answer{c: c, ctx: ctx, key: key, entry: saw.entry, has: saw.has}
+	if solo := c.solo(key); solo || !c.join(a) {
+		// What was stored since the look would be produced a second time.
+		c.lead(a, solo, func() bool { return c.saved.Load() != saw.saved }, prepare)
 	}
 	err := c.settle(a)
 	if errors.Is(err, errAlone) {

@@ -187,8 +187,8 @@ func (c *Cache) save(ctx context.Context, f *flight) {
 // that was stored just now, or one that is near enough.
 func (c *Cache) found(ctx context.Context, f *flight, again bool) bool {
 	if again {
-		if e, fresh := c.lookup(ctx, f.key, f.key.id); fresh {
-			f.adopt(e, "")
+		if e, _, fresh := c.lookup(ctx, f.key, f.key.id); fresh {
+			f.adopt(&e, "")
 			return true
 		}
 	}
@@ -203,9 +203,9 @@ func (c *Cache) found(ctx context.Context, f *flight, again bool) bool {
 	if near == "" || !sameScope(near, f.key.id) {
 		return false
 	}
-	e, fresh := c.lookup(ctx, f.key, near)
+	e, _, fresh := c.lookup(ctx, f.key, near)
 	if fresh {
-		f.adopt(e, "semantic")
+		f.adopt(&e, "semantic")
 	}
 	return fresh
 }

@@ -58,13 +58,7 @@ func (c *Cache) Handler(next http.Handler) http.Handler {
 			c.pass(w, r, next, "; fwd=bypass")
 			return
 		}
-		key, err := c.requestKey(r, scope, body)
-		if err != nil {
-			putBack(r, body, nil)
-			c.pass(w, r, next, "; fwd=bypass") // the handler tells what is wrong with it
-			return
-		}
-		c.answer(w, r, next, key, false)
+		c.answer(w, r, next, scope, body)
 	})
 }
 
@@ -149,32 +143,62 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-// requestKey returns the key of a request.
-func (c *Cache) requestKey(r *http.Request, scope Scope, body []byte) (Key, error) {
-	extra := make([]string, 0, 3+len(c.head.key))
-	extra = append(extra, r.Host, r.URL.RawPath, r.URL.RawQuery)
+// extra appends what else than its body and path the answer to a request depends
+// on.
+func (c *Cache) extra(to []string, r *http.Request) []string {
+	to = append(to, r.Host, r.URL.RawPath, r.URL.RawQuery)
 	for _, name := range c.head.key {
 		values := r.Header[name]
 		if len(values) > 1 {
 			values = []string{strings.Join(values, ", ")} // means the same
 		}
-		extra = append(extra, first(values))
+		to = append(to, first(values))
 	}
-	call := Call{Method: r.Method, Route: r.URL.Path, Params: body, Extra: extra, Header: r.Header}
-	if c.cfg.Resolve == nil {
-		return newKey(scope, call, asNamed)
-	}
-	return newKey(scope, call, func(name string) (provider, model string) { return c.cfg.Resolve(r, name) })
+	return to
 }
 
 // asNamed is Resolve for those who have none.
 func asNamed(name string) (provider, model string) { return "", name }
 
-// answer writes the answer to a request that has a key. again says that what was
-// stored could not be read and is deleted.
-func (c *Cache) answer(w http.ResponseWriter, r *http.Request, next http.Handler, key Key, again bool) {
+// answer writes the answer to a request. All that a hit needs stays on the stack.
+func (c *Cache) answer(w http.ResponseWriter, r *http.Request, next http.Handler, scope Scope, body []byte) {
+	var (
+		k   keyed
+		buf [16]string
+	)
+	extra := c.extra(buf[:0], r)
+	resolve := asNamed
+	if c.cfg.Resolve != nil {
+		resolve = func(name string) (provider, model string) { return c.cfg.Resolve(r, name) }
+	}
+	call := Call{Method: r.Method, Route: r.URL.Path, Params: body, Header: r.Header}
+	if err := k.set(scope, call, extra, resolve); err != nil {
+		putBack(r, body, nil)
+		c.pass(w, r, next, "; fwd=bypass") // the handler tells what is wrong with it
+		return
+	}
+	key := Key{&k}
+	stored := c.look(r.Context(), key)
+	if stored.fresh {
+		e := key.event(Hit)
+		e.Tokens = stored.entry.tokens
+		c.report(r.Context(), e)
+		if c.replay(w, r, &stored.entry, "") {
+			return
+		}
+		c.poisoned(r.Context(), key, k.id)
+		stored.has = false
+	}
+	kept := k
+	kept.call.Extra = slices.Clone(extra)
+	c.forward(w, r, next, Key{&kept}, stored, false)
+}
+
+// forward answers a request for which nothing fresh is stored. again says that
+// what was found could not be read, and is deleted.
+func (c *Cache) forward(w http.ResponseWriter, r *http.Request, next http.Handler, key Key, stored saw, again bool) {
 	var live *capture
-	a, err := c.do(r.Context(), key, func() Fill {
+	a, err := c.produce(r.Context(), key, stored, func() Fill {
 		live = newCapture(c, w, r, next, key.call.Params)
 		return live.fill
 	})
@@ -183,60 +207,57 @@ func (c *Cache) answer(w http.ResponseWriter, r *http.Request, next http.Handler
 		return
 	}
 	defer a.leave()
+	switch {
+	case a.f == nil && c.replay(w, r, &a.entry, a.detail):
+	case a.f != nil && c.follow(w, r, a, live):
+	case again:
+		c.poisoned(r.Context(), key, key.id)
+		c.fail(w, r, key, errPoisoned)
+	default:
+		c.poisoned(r.Context(), key, key.id)
+		c.forward(w, r, next, key, saw{saved: stored.saved}, true)
+	}
+}
+
+// follow writes an answer as it is produced. live has all the header of the first
+// reader, others have what is in the head. It reports false if there is none that
+// can be read.
+func (c *Cache) follow(w http.ResponseWriter, r *http.Request, a *Answer, live *capture) bool {
 	meta, ok := decodeHead(a.Meta())
 	if !ok {
-		c.poisoned(r.Context(), key, key.id)
-		if !again {
-			c.answer(w, r, next, key, true)
-			return
-		}
-		c.fail(w, r, key, errPoisoned)
-		return
+		return false
 	}
 	if r.Pattern == "" {
 		r.Pattern = meta.pattern // who is further out labels by it
 	}
 	h := w.Header()
-	if a.f != nil && a.first {
+	if a.first {
 		clear(h)
 		maps.Copy(h, live.sent)
 	} else {
 		meta.apply(h)
 	}
-	events := isEvents(first(h["Content-Type"]))
-	c.sign(h, a, events)
+	if size := a.size(); a.kind == Hit { // it is complete, and just not stored yet
+		c.signStored(h, size, isEvents(first(h["Content-Type"])), 0, a.TTL(), "")
+	} else {
+		h["Cache-Status"] = append(h["Cache-Status"], a.CacheStatus())
+		keepPrivate(h)
+	}
 	w.WriteHeader(meta.status)
-	if err := c.copy(w, a, events); err != nil {
+	if err := c.copy(w, a); err != nil {
 		_ = http.NewResponseController(w).Flush() // the client gets what there was
 		abort(w, err)
 	}
-}
-
-// sign sets the headers that say where the answer comes from.
-func (c *Cache) sign(h http.Header, a *Answer, events bool) {
-	if a.kind == Hit || a.kind == Stale {
-		size := a.size()
-		values := [2]string{strconv.FormatInt(int64(a.Age()/time.Second), 10), strconv.Itoa(size)}
-		h["Age"] = values[0:1:1]
-		if !events && size > 0 {
-			h["Content-Length"] = values[1:2:2]
-		}
-	}
-	h["Cache-Status"] = append(h["Cache-Status"], a.CacheStatus())
-	keepPrivate(h)
+	return true
 }
 
 // copy writes the chunks as they come. It returns what keeps the answer from
 // being complete, but for the client's own leaving.
-func (c *Cache) copy(w http.ResponseWriter, a *Answer, events bool) error {
-	paced := events && a.f == nil && c.cfg.Pace > 0
-	for n := 0; ; n++ {
-		if !a.ready() || paced && n > 0 {
+func (c *Cache) copy(w http.ResponseWriter, a *Answer) error {
+	for {
+		if !a.ready() {
 			// What cannot flush is buffered further out; that is all.
 			_ = http.NewResponseController(w).Flush()
-		}
-		if paced && n > 0 && len(a.entry.chunks) > 0 && !sleep(a.ctx, c.cfg.Pace) {
-			return context.Cause(a.ctx)
 		}
 		chunk, err := a.Next()
 		if err == io.EOF { //nolint:errorlint // Next returns it as it is
@@ -249,6 +270,62 @@ func (c *Cache) copy(w http.ResponseWriter, a *Answer, events bool) error {
 			return nil //nolint:nilerr // the connection is broken, which ends the response by itself
 		}
 	}
+}
+
+// replay writes a stored answer. It reports false, and has done nothing, if its
+// head can't be read.
+func (c *Cache) replay(w http.ResponseWriter, r *http.Request, e *entry, detail string) bool {
+	meta, ok := decodeHead(e.meta)
+	if !ok {
+		return false
+	}
+	if r.Pattern == "" {
+		r.Pattern = meta.pattern
+	}
+	h := w.Header()
+	meta.apply(h)
+	events := isEvents(first(h["Content-Type"]))
+	c.signStored(h, e.size, events, e.age(e.at), e.left(e.at), detail)
+	w.WriteHeader(meta.status)
+	paced := events && c.cfg.Pace > 0
+	for chunks := e.chunks; len(chunks) > 0; {
+		var chunk []byte
+		chunk, chunks, _ = cutChunk(chunks)       // decodeEntry has seen that all are whole
+		if _, err := w.Write(chunk); err != nil { // #nosec G705 -- the bytes of the answer, under its own Content-Type
+			return true // the connection is broken, which ends the response by itself
+		}
+		if paced && len(chunks) > 0 {
+			_ = http.NewResponseController(w).Flush()
+			if !sleep(r.Context(), c.cfg.Pace) {
+				abort(w, context.Cause(r.Context()))
+			}
+		}
+	}
+	return true
+}
+
+// signStored sets the headers that say that the answer comes from the store: of
+// this size, this old, and fresh for so much longer.
+func (c *Cache) signStored(h http.Header, size int, events bool, age, ttl time.Duration, detail string) {
+	// They share one text and one slice.
+	var buf [96]byte
+	b := strconv.AppendInt(buf[:0], int64(age/time.Second), 10)
+	ageEnd := len(b)
+	b = strconv.AppendInt(b, int64(size), 10)
+	sizeEnd := len(b)
+	b = appendHit(append(b, c.cfg.Name...), ttl, detail)
+	text := string(b)
+	values := []string{text[:ageEnd], text[ageEnd:sizeEnd], text[sizeEnd:]}
+	h["Age"] = values[0:1:1]
+	if size > 0 && !events {
+		h["Content-Length"] = values[1:2:2]
+	}
+	if len(h["Cache-Status"]) > 0 {
+		h["Cache-Status"] = append(h["Cache-Status"], values[2])
+	} else {
+		h["Cache-Status"] = values[2:3:3]
+	}
+	keepPrivate(h)
 }
 
 // sleep waits for d, or returns false when ctx is done.

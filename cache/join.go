@@ -9,32 +9,25 @@ import (
 	"github.com/sparkhttp/spark/problem"
 )
 
-// lookup returns what is stored under id for a call, and whether it is fresh.
-// An entry that can't be read is deleted; one that may not be used is nil.
-func (c *Cache) lookup(ctx context.Context, k Key, id string) (*entry, bool) {
+// lookup returns what is stored under id for a call, whether that may be used at
+// all, and whether it is fresh. An entry that can't be read is deleted.
+func (c *Cache) lookup(ctx context.Context, k Key, id string) (e entry, ok, fresh bool) {
 	value, err := c.store.Get(ctx, id)
 	if err != nil {
 		c.broken(ctx, k, err)
-		return nil, false
+		return e, false, false
 	}
 	if value == nil {
-		return nil, false
+		return e, false, false
 	}
-	e, err := decodeEntry(id, value)
-	if err != nil {
+	if e, err = decodeEntry(id, value); err != nil {
 		c.poisoned(ctx, k, id)
-		return nil, false
+		return e, false, false
 	}
-	now := time.Now()
-	e.at = now
-	switch left := e.left(now); {
-	case left > 0 && (k.ask.maxAge < 0 || e.age(now) <= k.ask.maxAge):
-		return &e, true
-	case left > -e.grace:
-		return &e, false
-	default:
-		return nil, false
-	}
+	e.at = time.Now()
+	left := e.left(e.at)
+	fresh = left > 0 && (k.ask.maxAge < 0 || e.age(e.at) <= k.ask.maxAge)
+	return e, fresh || left > -e.grace, fresh
 }
 
 // poisoned deletes an entry that can't be read.

@@ -61,30 +61,31 @@ type keyed struct {
 // one, and with [ErrParams] if the Params of the call are not JSON that has
 // one meaning.
 func NewKey(scope Scope, call Call) (Key, error) {
-	return newKey(scope, call, nil)
-}
-
-// newKey is NewKey. resolve, if there is one, says who answers, by the name of
-// the model in the parameters.
-func newKey(scope Scope, call Call, resolve func(name string) (provider, model string)) (Key, error) {
-	if scope.IsZero() {
-		return Key{}, ErrNoScope
-	}
-	k := keyers.Get().(*keyer) //nolint:forcetypeassert // the pool holds nothing else
-	defer k.release()
-	if err := k.json.parse(call.Params); err != nil {
+	k := new(keyed)
+	if err := k.set(scope, call, call.Extra, nil); err != nil {
 		return Key{}, err
 	}
-	if resolve != nil {
-		call.Provider, call.Model = resolve(k.json.modelName())
+	return Key{k}, nil
+}
+
+// set makes k the key of a call with this Extra, which is not kept. resolve, if
+// there is one, says who answers, by the name of the model in the parameters.
+func (k *keyed) set(scope Scope, call Call, extra []string, resolve func(name string) (provider, model string)) error {
+	if scope.IsZero() {
+		return ErrNoScope
 	}
-	return Key{&keyed{
-		id:      k.id(scope, call),
-		scope:   scope,
-		call:    call,
-		ask:     parseRequestControl(call.Header),
-		sampled: k.json.sampled,
-	}}, nil
+	by := keyers.Get().(*keyer) //nolint:forcetypeassert // the pool holds nothing else
+	defer by.release()
+	if err := by.json.parse(call.Params); err != nil {
+		return err
+	}
+	if resolve != nil {
+		call.Provider, call.Model = resolve(by.json.modelName())
+	}
+	k.id = by.id(scope, &call, extra)
+	k.scope, k.call = scope, call
+	k.ask, k.sampled = parseRequestControl(call.Header), by.json.sampled
+	return nil
 }
 
 // String returns the key as stores see it: three parts of letters, digits, "-"
@@ -136,7 +137,7 @@ func (k *keyer) release() {
 	}
 }
 
-func (k *keyer) id(scope Scope, call Call) string {
+func (k *keyer) id(scope Scope, call *Call, extra []string) string {
 	if scope != k.lastScope { // the zero one never comes here
 		k.scope(scope)
 	}
@@ -145,7 +146,7 @@ func (k *keyer) id(scope Scope, call Call) string {
 		k.model(call.Model)
 	}
 	k.text[scopeChars+1+modelChars] = '.'
-	k.sum(scope, call)
+	k.sum(scope, call, extra)
 	return string(k.text[:])
 }
 
@@ -162,14 +163,14 @@ func (k *keyer) model(name string) {
 	base64.RawURLEncoding.Encode(k.text[scopeChars+1:], sum[:modelBytes])
 }
 
-func (k *keyer) sum(scope Scope, call Call) {
+func (k *keyer) sum(scope Scope, call *Call, extra []string) {
 	b := append(k.buf[:0], byte(scope.kind))
 	for _, part := range [...]string{keyVersion, scope.id, call.Method, call.Route, call.Provider, call.Model} {
 		b = binary.AppendUvarint(b, uint64(len(part)))
 		b = append(b, part...)
 	}
-	b = binary.AppendUvarint(b, uint64(len(call.Extra)))
-	for _, part := range call.Extra {
+	b = binary.AppendUvarint(b, uint64(len(extra)))
+	for _, part := range extra {
 		b = binary.AppendUvarint(b, uint64(len(part)))
 		b = append(b, part...)
 	}
