@@ -154,12 +154,14 @@ func (c *canonical) object(depth int) error {
 	c.pos++
 	c.out = append(c.out, '{')
 	start, first := len(c.out), len(c.members)
-	for c.peek() != '}' {
+	sorted := true
+	for last := (member{}); c.peek() != '}'; {
 		m, err := c.member(depth)
 		if err != nil {
 			return err
 		}
-		c.members = append(c.members, m)
+		sorted = sorted && (last.end == 0 || bytes.Compare(c.name(last), c.name(m)) < 0)
+		c.members, last = append(c.members, m), m
 		if more, err := c.comma('}'); err != nil {
 			return err
 		} else if !more {
@@ -168,8 +170,10 @@ func (c *canonical) object(depth int) error {
 		c.out = append(c.out, ',')
 	}
 	c.pos++
-	if err := c.sort(start, c.members[first:]); err != nil {
-		return err
+	if !sorted {
+		if err := c.sort(start, c.members[first:]); err != nil {
+			return err
+		}
 	}
 	c.members = c.members[:first]
 	c.out = append(c.out, '}')
@@ -213,13 +217,19 @@ func (c *canonical) note(depth int, name, value []byte) {
 	}
 }
 
-// modelName returns the member "model", or "".
-func (c *canonical) modelName() string {
+// name returns the canonical text of the name of a member.
+func (c *canonical) name(m member) []byte { return c.out[m.start:m.colon] }
+
+// modelName returns the member "model", or "". It saves a copy if that is usual.
+func (c *canonical) modelName(usual string) string {
 	if len(c.model) == 0 {
 		return ""
 	}
 	if bytes.IndexByte(c.model, '\\') < 0 {
-		return string(c.model[1 : len(c.model)-1])
+		if raw := c.model[1 : len(c.model)-1]; string(raw) != usual {
+			return string(raw)
+		}
+		return usual
 	}
 	var name string
 	_ = json.Unmarshal(c.model, &name) // canonical text is valid
@@ -228,17 +238,9 @@ func (c *canonical) modelName() string {
 
 // sort brings the members of an object, all of what follows start, in order.
 func (c *canonical) sort(start int, members []member) error {
-	name := func(m member) []byte { return c.out[m.start:m.colon] }
-	sorted := true
-	for i := 1; i < len(members) && sorted; i++ {
-		sorted = bytes.Compare(name(members[i-1]), name(members[i])) < 0
-	}
-	if sorted {
-		return nil
-	}
-	slices.SortFunc(members, func(a, b member) int { return bytes.Compare(name(a), name(b)) })
+	slices.SortFunc(members, func(a, b member) int { return bytes.Compare(c.name(a), c.name(b)) })
 	for i := 1; i < len(members); i++ {
-		if bytes.Equal(name(members[i-1]), name(members[i])) {
+		if bytes.Equal(c.name(members[i-1]), c.name(members[i])) {
 			return c.fail("a member named twice in the object that ends")
 		}
 	}

@@ -78,6 +78,9 @@ func first(values []string) string {
 
 // isJSON reports whether a media type is JSON (RFC 6839, section 3.1).
 func isJSON(contentType string) bool {
+	if contentType == "application/json" {
+		return true
+	}
 	media, _, _ := strings.Cut(contentType, ";")
 	media = strings.TrimSpace(media)
 	return strings.EqualFold(media, "application/json") ||

@@ -80,7 +80,7 @@ func (k *keyed) set(scope Scope, call Call, extra []string, resolve func(name st
 		return err
 	}
 	if resolve != nil {
-		call.Provider, call.Model = resolve(by.json.modelName())
+		call.Provider, call.Model = resolve(by.json.modelName(by.lastModel))
 	}
 	k.id = by.id(scope, &call, extra)
 	k.scope, k.call = scope, call
@@ -166,19 +166,25 @@ func (k *keyer) model(name string) {
 func (k *keyer) sum(scope Scope, call *Call, extra []string) {
 	b := append(k.buf[:0], byte(scope.kind))
 	for _, part := range [...]string{keyVersion, scope.id, call.Method, call.Route, call.Provider, call.Model} {
-		b = binary.AppendUvarint(b, uint64(len(part)))
-		b = append(b, part...)
+		b = append(appendLength(b, len(part)), part...)
 	}
-	b = binary.AppendUvarint(b, uint64(len(extra)))
+	b = appendLength(b, len(extra))
 	for _, part := range extra {
-		b = binary.AppendUvarint(b, uint64(len(part)))
-		b = append(b, part...)
+		b = append(appendLength(b, len(part)), part...)
 	}
-	b = binary.AppendUvarint(b, uint64(len(k.json.out)))
+	b = appendLength(b, len(k.json.out))
 	b = append(b, k.json.out...)
 	k.buf = b
 	sum := sha256.Sum256(b)
 	base64.RawURLEncoding.Encode(k.text[scopeChars+modelChars+2:], sum[:])
+}
+
+// appendLength is binary.AppendUvarint, inlined for what is short.
+func appendLength(b []byte, n int) []byte {
+	if n < 0x80 {
+		return append(b, byte(n))
+	}
+	return binary.AppendUvarint(b, uint64(n)) // #nosec G115 -- not negative
 }
 
 // scopePattern matches the keys of a scope.
