@@ -117,9 +117,11 @@ type Config struct {
 type Cache struct {
 	cfg   Config
 	store Store
-	head  headerRules
+	rules headerRules
 	count counters
 	saved atomic.Uint64 // entries stored so far
+
+	lastHead atomic.Pointer[head]
 
 	mu      sync.Mutex
 	flights map[string]*flight   // those that others may join
@@ -190,12 +192,12 @@ func New(cfg Config) (*Cache, error) {
 	if cfg.ErrorHandler == nil {
 		cfg.ErrorHandler = problem.Write
 	}
-	head, err := newHeaderRules(cfg.KeyHeaders, cfg.Headers)
+	rules, err := newHeaderRules(cfg.KeyHeaders, cfg.Headers)
 	if err != nil {
 		return nil, err
 	}
 	c := &Cache{
-		cfg: cfg, store: cfg.Store, head: head,
+		cfg: cfg, store: cfg.Store, rules: rules,
 		flights: make(map[string]*flight), flying: make(map[*flight]struct{}),
 	}
 	if c.store == nil {

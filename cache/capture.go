@@ -189,7 +189,7 @@ func (t *capture) begin() {
 		out.NoShare("private")
 	case h["Content-Encoding"] != nil:
 		out.NoShare("encoding") // which not everybody may understand
-	case !t.c.head.covers(h["Vary"]):
+	case !t.c.rules.covers(h["Vary"]):
 		out.NoShare("vary")
 	case t.status < 200 || t.status > 299 || t.status == http.StatusPartialContent:
 		out.NoStore("status")
@@ -203,7 +203,7 @@ func (t *capture) begin() {
 	if said.revalidate {
 		out.noGrace()
 	}
-	out.SetMeta(t.c.head.encode(t.status, t.pattern, h))
+	out.SetMeta(t.c.rules.encode(t.status, t.pattern, h))
 }
 
 // noGrace says that the answer must not be used when it is stale.

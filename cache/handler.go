@@ -150,7 +150,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 // on.
 func (c *Cache) extra(to []string, r *http.Request) []string {
 	to = append(to, r.Host, r.URL.RawPath, r.URL.RawQuery)
-	for _, name := range c.head.key {
+	for _, name := range c.rules.key {
 		values := r.Header[name]
 		if len(values) > 1 {
 			values = []string{strings.Join(values, ", ")} // means the same
@@ -226,8 +226,8 @@ func (c *Cache) forward(w http.ResponseWriter, r *http.Request, next http.Handle
 // reader, others have what is in the head. It reports false if there is none that
 // can be read.
 func (c *Cache) follow(w http.ResponseWriter, r *http.Request, a *Answer, live *capture) bool {
-	meta, ok := decodeHead(a.Meta())
-	if !ok {
+	meta := c.head(a.Meta())
+	if meta == nil {
 		return false
 	}
 	if r.Pattern == "" {
@@ -241,7 +241,7 @@ func (c *Cache) follow(w http.ResponseWriter, r *http.Request, a *Answer, live *
 		meta.apply(h)
 	}
 	if size := a.size(); a.kind == Hit { // it is complete, and just not stored yet
-		c.signStored(h, size, isEvents(first(h["Content-Type"])), 0, a.TTL(), "")
+		c.signStored(h, size, meta.events, 0, a.TTL(), "")
 	} else {
 		h["Cache-Status"] = append(h["Cache-Status"], a.CacheStatus())
 		keepPrivate(h)
@@ -278,8 +278,8 @@ func (c *Cache) copy(w http.ResponseWriter, a *Answer) error {
 // replay writes a stored answer. It reports false, and has done nothing, if its
 // head can't be read.
 func (c *Cache) replay(w http.ResponseWriter, r *http.Request, e *entry, detail string) bool {
-	meta, ok := decodeHead(e.meta)
-	if !ok {
+	meta := c.head(e.meta)
+	if meta == nil {
 		return false
 	}
 	if r.Pattern == "" {
@@ -287,10 +287,9 @@ func (c *Cache) replay(w http.ResponseWriter, r *http.Request, e *entry, detail 
 	}
 	h := w.Header()
 	meta.apply(h)
-	events := isEvents(first(h["Content-Type"]))
-	c.signStored(h, e.size, events, e.age(e.at), e.left(e.at), detail)
+	c.signStored(h, e.size, meta.events, e.age(e.at), e.left(e.at), detail)
 	w.WriteHeader(meta.status)
-	paced := events && c.cfg.Pace > 0
+	paced := meta.events && c.cfg.Pace > 0
 	for chunks := e.chunks; len(chunks) > 0; {
 		var chunk []byte
 		chunk, chunks, _ = cutChunk(chunks)       // decodeEntry has seen that all are whole

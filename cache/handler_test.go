@@ -86,6 +86,33 @@ func TestHandlerHit(t *testing.T) {
 	})
 }
 
+// What one response does to its header, others don't see.
+func TestHitsDoNotShareHeaders(t *testing.T) {
+	c := build(t, cache.Config{})
+	of := func(language string) http.Handler {
+		return c.Handler(&backend{body: `{}`, header: http.Header{"Content-Language": {language, "x"}}})
+	}
+	settled := func(h http.Handler, body string) http.Header {
+		w := do(h, post("a", body))
+		require.Eventually(t, func() bool { return c.Stats().InFlight == 0 }, 5*time.Second, time.Millisecond)
+		return w.Header()
+	}
+	settled(of("en"), `{"n":1}`)
+	settled(of("de"), `{"n":2}`)
+	for range 3 {
+		for language, body := range map[string]string{"en": `{"n":1}`, "de": `{"n":2}`} {
+			h := settled(of("not asked"), body)
+			require.Contains(t, h.Get("Cache-Status"), "hit")
+			require.Equal(t, []string{language, "x"}, h["Content-Language"])
+			require.Equal(t, []string{"application/json"}, h["Content-Type"])
+			for name := range h {
+				h.Add(name, "more")
+				h.Set(name, "other")
+			}
+		}
+	}
+}
+
 func TestHandlerRefusesWithoutScope(t *testing.T) {
 	denied := errors.New("who are you")
 	for name, scope := range map[string]func(*http.Request) (cache.Scope, error){

@@ -56,9 +56,11 @@ func (h *headerRules) covers(vary []string) bool {
 // head is what stands before the body of a response: what is kept of it for
 // readers other than the first.
 type head struct {
+	meta    string // what it was read from
 	status  int
 	pattern string // the route that a mux behind the cache matched
 	fields  []string
+	events  bool // the body is a stream of server-sent events
 }
 
 // encode returns the head as meta of an answer: each part with its length.
@@ -77,14 +79,28 @@ func (h *headerRules) encode(status int, pattern string, header http.Header) []b
 	return b
 }
 
+// head returns what meta says, or nil. Most answers have the same, so the last
+// one is kept.
+func (c *Cache) head(meta []byte) *head {
+	if last := c.lastHead.Load(); last != nil && last.meta == string(meta) {
+		return last
+	}
+	h, ok := decodeHead(meta)
+	if !ok {
+		return nil
+	}
+	c.lastHead.Store(h)
+	return h
+}
+
 // decodeHead reads meta. Its strings share one allocation.
-func decodeHead(meta []byte) (head, bool) {
+func decodeHead(meta []byte) (*head, bool) {
 	status, width := binary.Uvarint(meta)
 	if width <= 0 || status < 200 || status > 999 {
-		return head{}, false
+		return nil, false
 	}
-	h := head{status: int(status)}
-	text, at := string(meta), width
+	h := &head{meta: string(meta), status: int(status)}
+	text, at := h.meta, width
 	next := func() (string, bool) {
 		chunk, _, ok := cutChunk(meta[at:])
 		if !ok {
@@ -96,20 +112,24 @@ func decodeHead(meta []byte) (head, bool) {
 	}
 	var ok bool
 	if h.pattern, ok = next(); !ok {
-		return head{}, false
+		return nil, false
 	}
 	h.fields = make([]string, 0, 4)
 	for at < len(meta) {
 		field, ok := next()
 		if !ok {
-			return head{}, false
+			return nil, false
 		}
 		h.fields = append(h.fields, field)
+	}
+	for i := 0; i+1 < len(h.fields); i += 2 {
+		h.events = h.events || h.fields[i] == "Content-Type" && isEvents(h.fields[i+1])
 	}
 	return h, len(h.fields)%2 == 0
 }
 
-// apply sets the fields on a response.
+// apply sets the fields on a response. Others are given the same slices, so it is
+// for nobody to change their elements; who changes a header sets it anew.
 func (h *head) apply(to http.Header) {
 	for i := 0; i+1 < len(h.fields); i += 2 {
 		name, value := h.fields[i], h.fields[i+1:i+2:i+2]
