@@ -83,12 +83,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	defer func() {
 		if !returned {
 			x.end(vanished(req.Context()), nil)
+			x.cancel(nil)
 		}
 	}()
 	resp, err := t.cfg.Base.RoundTrip(req.WithContext(x.ctx))
 	returned = true
 	if err != nil {
 		x.end(x.judge(err, x.b.now()-x.p.start), err)
+		x.cancel(nil) // there is no body whose end would do it
 		return nil, err
 	}
 	t.watch(x, resp)

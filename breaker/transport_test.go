@@ -129,6 +129,21 @@ type panicking struct{}
 
 func (panicking) RoundTrip(*http.Request) (*http.Response, error) { panic("boom") }
 
+// failing shows the context that it was called with.
+type failing struct {
+	sent   *context.Context
+	err    error
+	panics bool
+}
+
+func (f failing) RoundTrip(r *http.Request) (*http.Response, error) {
+	*f.sent = r.Context()
+	if f.panics {
+		panic("boom")
+	}
+	return nil, f.err
+}
+
 type compressed struct{}
 
 func (compressed) RoundTrip(*http.Request) (*http.Response, error) {
@@ -150,6 +165,18 @@ func TestTransportOddities(t *testing.T) {
 		client, b := guard(t, breaker.Config{}, breaker.TransportConfig{Base: panicking{}})
 		require.PanicsWithValue(t, "boom", func() { _, _ = client.Transport.RoundTrip(req) })
 		require.Equal(t, 1, b.Counts().Failures)
+	})
+	t.Run("contexts of requests that fail end as well", func(t *testing.T) {
+		for _, how := range []failing{{err: io.ErrUnexpectedEOF}, {panics: true}} {
+			how.sent = new(context.Context)
+			client, _ := guard(t, breaker.Config{}, breaker.TransportConfig{Base: how})
+			func() {
+				defer func() { require.Equal(t, how.panics, recover() != nil) }()
+				_, err := client.Transport.RoundTrip(req)
+				require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+			}()
+			require.Error(t, (*how.sent).Err(), "or that of the service would keep each of them")
+		}
 	})
 	t.Run("no body", func(t *testing.T) {
 		client, b := guard(t, breaker.Config{}, breaker.TransportConfig{Base: bodiless{204}})
