@@ -2,6 +2,7 @@ package breaker_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -167,6 +168,48 @@ func TestProvidersOverHTTP(t *testing.T) {
 				require.Equal(t, r.want.Verdict == breaker.Cooldown, b.Status().Cooldown)
 			})
 		}
+	}
+}
+
+// Who passes on the Accept-Encoding of a browser gets compressed errors. They mean
+// the same, and reach the client as they were.
+func TestCompressedErrors(t *testing.T) {
+	quota := openAIError("You exceeded your current quota, please check your plan and billing details.", "insufficient_quota", `"insufficient_quota"`)
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, err := io.WriteString(z, quota)
+	require.NoError(t, err)
+	require.NoError(t, z.Close())
+	tests := []struct {
+		name, body string
+		want       breaker.Outcome
+	}{
+		{"gzip", packed.String(), outOfMoney},
+		{"cut", packed.String()[:packed.Len()-8], outOfMoney},
+		{"not what it says", quota, outOfMoney},
+		{"broken", packed.String()[:12], limited},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Encoding", "gzip")
+				w.WriteHeader(429)
+				_, _ = io.WriteString(w, tt.body)
+			}))
+			defer srv.Close()
+			seen := make(chan breaker.Event, 9)
+			client, _ := guard(t, breaker.Config{OnOutcome: note(seen)}, breaker.TransportConfig{Provider: breaker.OpenAI})
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, nil)
+			require.NoError(t, err)
+			req.Header.Set("Accept-Encoding", "gzip")
+			resp, err := client.Do(req)
+			require.NoError(t, err)
+			body, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, tt.body, string(body))
+			require.Equal(t, tt.want, (<-seen).Outcome)
+		})
 	}
 }
 

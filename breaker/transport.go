@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -22,8 +23,8 @@ type TransportConfig struct {
 	// errors are returned by RoundTrip.
 	Select func(*http.Request) (*Breaker, error)
 	// Provider judges responses with a status of 400 or more: [Anthropic],
-	// [OpenAI], or another; it is given up to 64 KiB of the body. Nil judges by
-	// the status alone.
+	// [OpenAI], or another; it is given up to 64 KiB of the body, which is
+	// unpacked for it if it is gzip. Nil judges by the status alone.
 	Provider Provider
 	// Base makes the requests. Nil means [http.DefaultTransport].
 	Base http.RoundTripper
@@ -45,6 +46,9 @@ type TransportConfig struct {
 // or stops before the event that ends it (message_stop, [DONE], a finish reason).
 // A stream that was cut then reads as [io.ErrUnexpectedEOF] even if the
 // connection was closed in good order.
+//
+// A stream that came compressed because the request itself asked for that, by
+// Accept-Encoding, is not looked into: leave compression to [http.Transport].
 //
 // Within a call of [Failover] to the same breaker the response is not counted a
 // second time: what Transport saw tells what the error of the call means. Within
@@ -150,7 +154,7 @@ func (t *Transport) watch(x *exchange, resp *http.Response) {
 	}
 	b.failed = true
 	start, err := io.ReadAll(io.LimitReader(b, maxErrorBody))
-	o := t.cfg.Provider(resp.StatusCode, resp.Header, start)
+	o := t.cfg.Provider(resp.StatusCode, resp.Header, unpacked(resp.Header, start))
 	if err != nil && o.Verdict == Success {
 		o = x.judge(err, x.b.now()-x.p.start)
 	}
@@ -165,6 +169,19 @@ func mediaType(h http.Header) string {
 		return ""
 	}
 	return kind
+}
+
+// unpacked returns the body of an error as it can be read.
+func unpacked(h http.Header, body []byte) []byte {
+	if !strings.EqualFold(h.Get("Content-Encoding"), "gzip") {
+		return body
+	}
+	z, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return body
+	}
+	text, _ := io.ReadAll(io.LimitReader(z, maxErrorBody)) // an error at its end is one of the cut
+	return text
 }
 
 // idleError says that a provider fell silent.
