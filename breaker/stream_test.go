@@ -92,8 +92,11 @@ func (p pipe) RoundTrip(req *http.Request) (*http.Response, error) {
 	r, w := io.Pipe()
 	stop := context.AfterFunc(req.Context(), func() { _ = w.CloseWithError(req.Context().Err()) })
 	go func() {
-		defer stop()
 		p.serve(req.Context(), w)
+		stop()
+		if err := req.Context().Err(); err != nil { // then serve may have known before what is stopped here
+			_ = w.CloseWithError(err)
+		}
 	}()
 	return &http.Response{StatusCode: p.status, Request: req, Body: r, ContentLength: p.length, Header: http.Header{"Content-Type": {p.kind}}}, nil
 }
