@@ -21,6 +21,7 @@ type Watcher struct {
 	line    [keep]byte
 	n       int  // bytes of line in use; keep when the line is longer
 	cr      bool // the last byte was a carriage return
+	begun   bool // the first line has ended
 	event   string
 	seen    bool // the event has data
 	expects bool
@@ -65,6 +66,10 @@ func (w *Watcher) collect(p []byte) {
 func (w *Watcher) endLine() {
 	line := w.line[:w.n]
 	w.n = 0
+	if !w.begun {
+		w.begun = true
+		line = bytes.TrimPrefix(line, []byte("\ufeff"))
+	}
 	if len(line) == 0 {
 		w.endEvent()
 		return
@@ -85,16 +90,22 @@ func (w *Watcher) data(value []byte) {
 	first := !w.seen
 	w.seen = true
 	switch {
+	case !first:
 	case bytes.Equal(value, []byte("[DONE]")):
 		w.Terminal = true
-	case !first:
-	case bytes.HasPrefix(value, []byte(`{"error"`)):
+	case isError(value):
 		w.Failed = true
 	case bytes.Contains(value, []byte(`"chat.completion.chunk"`)):
 		w.expects = true
 	case w.event == "":
 		w.event = typeOf(value)
 	}
+}
+
+// isError reports whether data begins with a member "error" that says something.
+func isError(value []byte) bool {
+	rest, ok := bytes.CutPrefix(value, []byte(`{"error":`))
+	return ok && !bytes.HasPrefix(bytes.TrimLeft(rest, " "), []byte("null"))
 }
 
 func (w *Watcher) endEvent() {

@@ -54,6 +54,18 @@ func TestWatcher(t *testing.T) {
 			name: "text that speaks of errors", truncated: true, events: 1,
 			stream: "event: delta\ndata: {\"text\":\"event: error [DONE]\"}\n\n",
 		},
+		{
+			name: "byte order mark", terminal: true, events: 1,
+			stream: "\ufeffevent: done\ndata: {}\n\n",
+		},
+		{
+			name: "text with a line that looks like the end", truncated: true, events: 1,
+			stream: "event: delta\ndata: it ends with\ndata: [DONE]\n\n",
+		},
+		{
+			name: "no error", truncated: true, events: 2,
+			stream: "data: {\"error\":null,\"object\":\"x\"}\n\ndata: {\"error\": null,\"object\":\"chat.completion.chunk\"}\n\n",
+		},
 		{name: "event without data is no event", stream: "event: error\n\n"},
 	}
 	for _, tt := range tests {
