@@ -100,8 +100,8 @@ type Config struct {
 	// Set-Cookie is refused.
 	Headers []string
 	// IgnoreDirectives has answers stored and shared though the handler sent
-	// them with Cache-Control: no-store, no-cache, private or a max-age, as
-	// some providers and many handlers of event streams do always. Set-Cookie
+	// them with Expires or Cache-Control: no-store, no-cache, private or a
+	// max-age, as some providers and many handlers of event streams do always. Set-Cookie
 	// still keeps an answer out.
 	IgnoreDirectives bool
 	// Pace is the time between two chunks of a stream that is replayed. 0 means

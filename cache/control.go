@@ -30,7 +30,7 @@ func parseRequestControl(h http.Header) requestControl {
 		case "only-if-cached":
 			ask.onlyIfCached = true
 		case "max-age":
-			ask.maxAge = seconds(value)
+			ask.maxAge = shorter(ask.maxAge, seconds(value))
 		}
 	})
 	return ask
@@ -46,7 +46,7 @@ type responseControl struct {
 
 func parseResponseControl(h http.Header) responseControl {
 	c := responseControl{lifetime: -1}
-	shared := false
+	shared := time.Duration(-1)
 	directives(h["Cache-Control"], func(name, value, _ string) {
 		switch name {
 		case "no-store":
@@ -58,14 +58,43 @@ func parseResponseControl(h http.Header) responseControl {
 		case "must-revalidate", "proxy-revalidate":
 			c.revalidate = true
 		case "s-maxage":
-			shared, c.lifetime = true, seconds(value)
+			shared = shorter(shared, seconds(value))
 		case "max-age":
-			if !shared {
-				c.lifetime = seconds(value)
-			}
+			c.lifetime = shorter(c.lifetime, seconds(value))
 		}
 	})
+	switch {
+	case shared >= 0:
+		c.lifetime = shared
+	case c.lifetime < 0:
+		c.lifetime = expiry(h)
+	}
 	return c
+}
+
+// shorter returns the shorter of two times, of which a negative one is not said.
+func shorter(a, b time.Duration) time.Duration {
+	if a < 0 {
+		return b
+	}
+	return min(a, b)
+}
+
+// expiry returns what Expires says (RFC 9111, section 5.3), negative if it is
+// missing.
+func expiry(h http.Header) time.Duration {
+	if len(h["Expires"]) == 0 {
+		return -1
+	}
+	at, err := http.ParseTime(h["Expires"][0])
+	if err != nil {
+		return 0
+	}
+	now, err := http.ParseTime(h.Get("Date"))
+	if err != nil {
+		now = time.Now()
+	}
+	return max(0, at.Sub(now))
 }
 
 // directives calls each with the directives of Cache-Control in order: name and

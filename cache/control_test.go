@@ -27,6 +27,7 @@ func TestRequestControl(t *testing.T) {
 		{name: "no-cache", control: "foo, No-Cache", status: "spark; fwd=request", next: "spark; hit; ttl=3480"},
 		{name: "old enough", control: "max-age=120", status: "spark; hit; ttl=3480", next: "spark; hit; ttl=3360"},
 		{name: "too old", control: "max-age=119", status: "spark; fwd=request", next: "spark; hit; ttl=3480"},
+		{name: "the smaller max-age", control: "max-age=119, max-age=500", status: "spark; fwd=request", next: "spark; hit; ttl=3480"},
 		{name: "max-age without sense", control: "max-age=", status: "spark; fwd=request", next: "spark; hit; ttl=3480"},
 		{name: "max-age for ever", control: "max-age=99999999999999999999", status: "spark; hit; ttl=3480", next: "spark; hit; ttl=3360"},
 		{name: "only if cached", control: "only-if-cached", status: "spark; hit; ttl=3480", next: "spark; hit; ttl=3360"},

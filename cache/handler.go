@@ -28,9 +28,10 @@ import (
 //
 // Stored are complete answers with a status of 2xx but 206; streams of
 // server-sent events only with a terminal event. Not stored are those that say
-// so with Cache-Control, set a cookie, vary by what is not in the key, are larger
-// than MaxAnswer, or are JSON of a kind that is not to be repeated: stopped at a
-// token limit or by a filter, calling tools, unfinished, errors.
+// so with Cache-Control or Expires, set a cookie, vary by what is not in the
+// key, are larger than MaxAnswer, or are JSON of a kind that is not to be
+// repeated: stopped at a token limit or by a filter, calling tools, unfinished,
+// errors.
 //
 // Every response but a refusal for want of a scope has Cache-Status (RFC 9211),
 // those from the store have Age, and all that came by the cache have

@@ -54,17 +54,24 @@ func (s *seen) stream(body []byte) {
 		return
 	}
 	var data []byte
+	body = bytes.TrimPrefix(body, []byte("\ufeff"))
 	for line := range bytes.Lines(bytes.ReplaceAll(bytes.ReplaceAll(body, []byte("\r\n"), []byte("\n")), []byte("\r"), []byte("\n"))) {
 		line = bytes.TrimSuffix(line, []byte("\n"))
 		if value, ok := bytes.CutPrefix(line, []byte("data:")); ok {
 			data = append(append(data, bytes.TrimPrefix(value, []byte(" "))...), '\n')
 		}
-		if len(line) == 0 && len(data) > 0 {
-			if data[0] == '{' {
-				s.document(data)
-			}
+		if len(line) == 0 {
+			s.event(data)
 			data = data[:0]
 		}
+	}
+	s.event(data) // not every client waits for the empty line
+}
+
+// event looks at the data of an event, which need not be JSON.
+func (s *seen) event(data []byte) {
+	if data = bytes.TrimSpace(data); bytes.HasPrefix(data, []byte("{")) {
+		s.document(data)
 	}
 }
 
@@ -74,6 +81,16 @@ func (s *seen) document(text []byte) {
 		s.refuse("malformed")
 		return
 	}
+	messages, ok := v.([]any) // some stream so, without events
+	if !ok {
+		messages = []any{v}
+	}
+	for _, m := range messages {
+		s.message(m)
+	}
+}
+
+func (s *seen) message(v any) {
 	top, _ := v.(map[string]any)
 	if present(top["error"]) || top["type"] == "error" {
 		s.refuse("error")
@@ -103,7 +120,7 @@ func (s *seen) walk(v any) {
 
 func (s *seen) member(name string, v any) {
 	switch name {
-	case "finish_reason", "stop_reason", "finishReason":
+	case "finish_reason", "stop_reason", "finishReason", "done_reason":
 		if reason, ok := v.(string); ok {
 			s.finish(reason)
 		}
@@ -111,7 +128,7 @@ func (s *seen) member(name string, v any) {
 		if present(v) {
 			s.refuse("length")
 		}
-	case "tool_calls", "function_call":
+	case "tool_calls", "function_call", "functionCall":
 		if present(v) {
 			s.refuse("tool_calls")
 		}
