@@ -305,7 +305,8 @@ func (c *Cache) Run(ctx context.Context) error {
 }
 
 // Purge deletes everything that is stored in a scope, and keeps what is being
-// produced in it from being stored. It returns how many entries were deleted.
+// produced in it from being stored. It waits for what the store is being given
+// right now. It returns how many entries were deleted.
 func (c *Cache) Purge(ctx context.Context, scope Scope) (int, error) {
 	if scope.IsZero() {
 		return 0, ErrNoScope
@@ -319,18 +320,41 @@ func (c *Cache) PurgeModel(ctx context.Context, model string) (int, error) {
 }
 
 func (c *Cache) purge(ctx context.Context, pattern string, e Event) (int, error) {
-	c.mu.Lock()
-	for f := range c.flying {
-		if matches(pattern, f.key.id) {
-			c.unlistLocked(f)
-			(&Recorder{f: f}).NoStore("purged")
+	ended := true
+	for _, saving := range c.forbid(pattern) {
+		select {
+		case <-saving:
+		case <-ctx.Done():
+			ended = false
 		}
 	}
-	c.mu.Unlock()
 	n, err := c.store.Delete(ctx, pattern)
+	if err == nil && !ended {
+		err = context.Cause(ctx) // it will be deleted when it has been stored
+	}
 	e.Kind, e.Count, e.Err = Purged, n, err
 	c.report(ctx, e)
 	return n, err
+}
+
+// forbid keeps flights from being stored. It returns what is closed when those
+// are through that the store is being given.
+func (c *Cache) forbid(pattern string) (saving []<-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for f := range c.flying {
+		if !matches(pattern, f.key.id) {
+			continue
+		}
+		c.unlistLocked(f)
+		(&Recorder{f: f}).NoStore("purged")
+		f.mu.Lock()
+		if f.saving != nil {
+			saving = append(saving, f.saving)
+		}
+		f.mu.Unlock()
+	}
+	return saving
 }
 
 func (c *Cache) evicted(ctx context.Context, entries int, bytes int64) {

@@ -39,7 +39,8 @@ type flight struct {
 	tokens  int64
 	ttl     time.Duration
 	grace   time.Duration
-	skip    string // why it is not to be stored
+	skip    string        // why it is not to be stored
+	saving  chan struct{} // closed when the store has it, or not; nil before it is asked
 }
 
 // PanicError is the error of all readers of an answer whose fill panicked.
@@ -127,13 +128,14 @@ func (c *Cache) land(ctx context.Context, f *flight, err error) {
 	if !complete || f.adopted != nil {
 		return
 	}
-	e := f.key.event(Skipped)
-	e.Tokens, e.Detail = f.tokens, why
 	if keep {
-		c.save(ctx, f)
-		return
+		why = c.save(ctx, f)
 	}
-	c.report(ctx, e)
+	if why != "" {
+		e := f.key.event(Skipped)
+		e.Tokens, e.Detail = f.tokens, why
+		c.report(ctx, e)
+	}
 }
 
 // storable says whether the answer may be kept for others, or why not.
@@ -155,24 +157,36 @@ func (f *flight) storable(err error) (why string, ok bool) {
 // storeTimeout bounds the write of a complete answer, for which nobody waits.
 const storeTimeout = 10 * time.Second
 
-// save stores a complete answer. Its log does not change any more.
-func (c *Cache) save(ctx context.Context, f *flight) {
+// save stores a complete answer, or says why not. Its log does not change any
+// more.
+func (c *Cache) save(ctx context.Context, f *flight) (why string) {
+	f.mu.Lock()
+	if f.skip != "" {
+		defer f.mu.Unlock()
+		return f.skip // purged since it ended
+	}
+	f.saving = make(chan struct{})
+	f.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	e := entry{stored: time.Now(), ttl: c.jitter(f.ttl), grace: f.grace, tokens: f.tokens, meta: f.meta}
 	value := encodeEntry(f.key.id, e, f.chunks)
-	if err := c.store.Set(ctx, f.key.id, value, e.ttl+e.grace); err != nil {
+	err := c.store.Set(ctx, f.key.id, value, e.ttl+e.grace)
+	f.mu.Lock()
+	why = f.skip
+	f.mu.Unlock()
+	if err == nil && why != "" { // purged meanwhile
+		_, err = c.store.Delete(ctx, f.key.id)
+	}
+	close(f.saving)
+	if err != nil {
 		c.broken(ctx, f.key, err)
-		return
+		return ""
+	}
+	if why != "" {
+		return why
 	}
 	c.saved.Add(1)
-	f.mu.Lock()
-	skip := f.skip
-	f.mu.Unlock()
-	if skip != "" { // purged meanwhile
-		c.drop(ctx, f.key, f.key.id)
-		return
-	}
 	ev := f.key.event(Stored)
 	ev.Tokens, ev.Bytes = f.tokens, int64(len(value))
 	c.report(ctx, ev)
@@ -181,6 +195,7 @@ func (c *Cache) save(ctx context.Context, f *flight) {
 			c.broken(ctx, f.key, err)
 		}
 	}
+	return ""
 }
 
 // found looks for a stored answer once more before the provider is asked: one

@@ -372,8 +372,15 @@ func TestPurgeWhileAnAnswerIsProducedOrStored(t *testing.T) {
 						require.Equal(t, "x", text)
 					})
 					synctest.Wait()
-					_, err = c.Purge(t.Context(), cache.Tenant("a"))
-					require.NoError(t, err)
+					purged := make(chan error, 1)
+					go func() {
+						_, err := c.Purge(t.Context(), cache.Tenant("a"))
+						purged <- err
+					}()
+					synctest.Wait()
+					if moment == "storing" {
+						require.Empty(t, purged, "what the store is being given would be there afterwards")
+					}
 					plain, err := cache.NewKey(cache.Tenant("a"), cache.Call{})
 					require.NoError(t, err)
 					text, kind := ask(t, c, plain, func(_ context.Context, out *cache.Recorder) error {
@@ -385,13 +392,36 @@ func TestPurgeWhileAnAnswerIsProducedOrStored(t *testing.T) {
 					require.Equal(t, cache.Miss, kind)
 					close(step)
 					wg.Wait()
-					synctest.Wait()
+					require.NoError(t, <-purged)
 					entries, _, _ := m.Usage()
 					require.Zero(t, entries)
 				})
 			})
 		}
 	}
+}
+
+// A store that hangs holds up a purge no longer than its caller wants, who is told
+// that it is not over yet.
+func TestPurgeThatIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := memory(t, cache.MemoryConfig{})
+		var events eventLog
+		c := build(t, cache.Config{Store: &tampered{Store: m, set: func(string) error { time.Sleep(5 * time.Second); return nil }}, OnEvent: events.add})
+		ask(t, c, key(t, "a", "1"), says(new(atomic.Int64), "x"))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.Purge(ctx, cache.Tenant("a"))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Error(t, events.of(cache.Purged)[0].Err)
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		entries, _, _ := m.Usage()
+		require.Zero(t, entries, "it is deleted as soon as it is stored")
+		require.Empty(t, events.of(cache.Stored))
+		require.Equal(t, "purged", events.of(cache.Skipped)[0].Detail)
+	})
 }
 
 func TestRecorderSays(t *testing.T) {
