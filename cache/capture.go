@@ -27,8 +27,13 @@ type capture struct {
 	end     response.End
 }
 
-// flushSize is how much of a body is collected while nobody flushes.
-const flushSize = 4 << 10
+const (
+	// flushSize is how much of a body is collected while nobody flushes.
+	flushSize = 4 << 10
+	// pieceSize is how much of what is written at once is passed on at once, so
+	// that a large answer is held back to the pace of its readers.
+	pieceSize = 64 << 10
+)
 
 // newCapture prepares to answer r while that is still the caller's.
 func newCapture(c *Cache, w http.ResponseWriter, r *http.Request, next http.Handler, body []byte) *capture {
@@ -139,10 +144,14 @@ func (t *capture) Write(p []byte) (int, error) {
 	if t.discard {
 		return len(p), nil
 	}
-	t.buf = append(t.buf, p...)
-	if len(t.buf) >= flushSize {
+	for rest := p; len(rest) > 0; {
+		n := min(len(rest), pieceSize-len(t.buf))
+		t.buf, rest = append(t.buf, rest[:n]...), rest[n:]
+		if len(t.buf) < flushSize {
+			break
+		}
 		if err := t.FlushError(); err != nil {
-			return 0, err
+			return len(p) - len(rest), err
 		}
 	}
 	return len(p), nil

@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -294,4 +295,37 @@ func TestLargeBodiesPassWhole(t *testing.T) {
 		require.Equal(t, body, string(got))
 	}
 	require.EqualValues(t, 2, calls.Load())
+}
+
+// stuck is a client that takes its time.
+type stuck struct {
+	*httptest.ResponseRecorder
+	wait chan struct{}
+}
+
+func (s *stuck) Write(p []byte) (int, error) {
+	<-s.wait
+	return s.ResponseRecorder.Write(p)
+}
+
+// A large answer takes no more memory than MaxAnswer and a little, also if its
+// handler writes it all at once.
+func TestLargeWriteIsHeldBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := bytes.Repeat([]byte("x"), 16<<20)
+		c := build(t, cache.Config{MaxAnswer: 1 << 20})
+		h := c.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }))
+		w := &stuck{httptest.NewRecorder(), make(chan struct{})}
+		before := heap()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			h.ServeHTTP(w, post("a", `{}`))
+		}()
+		synctest.Wait()
+		require.Less(t, heap()-before, int64(2<<20))
+		close(w.wait)
+		<-done
+		require.True(t, bytes.Equal(body, w.Body.Bytes()))
+	})
 }
