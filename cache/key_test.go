@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -89,6 +90,40 @@ func TestSameMeaningIsSameKey(t *testing.T) {
 		seen[first] = texts[0]
 		for _, text := range texts[1:] {
 			require.Equal(t, first, key(t, "a", text).String(), "%s and %s", texts[0], text)
+		}
+	}
+}
+
+// What is not plain text in a string is found wherever it stands.
+func TestStringsOfAnyLength(t *testing.T) {
+	things := []string{`\\]`, `\"#`, `\n!`, `\u00e9`, "é", "€", "😀", "\xc3", "\xe2\x82", "é\xff", "\xed\xa0\x80"}
+	for b := range 256 {
+		things = append(things, string([]byte{byte(b)}))
+	}
+	keys := map[string]string{}
+	for _, thing := range things {
+		for before := range 18 {
+			for _, after := range []string{"", "a", "#]! ", "12345678é", "a long one after it"} {
+				text := []byte(`"` + strings.Repeat("a", before) + thing + after + `"`)
+				k, err := cache.NewKey(cache.Public(), cache.Call{Params: text})
+				if !json.Valid(text) || !utf8.Valid(text) {
+					require.Error(t, err, "%q", text)
+					continue
+				}
+				require.NoError(t, err, "%q", text)
+				var s string
+				require.NoError(t, json.Unmarshal(text, &s))
+				other, same := keys[k.String()]
+				require.True(t, !same || other == s, "%q and %q", s, other)
+				keys[k.String()] = s
+				var escaped strings.Builder
+				for _, unit := range utf16.Encode([]rune(s)) {
+					fmt.Fprintf(&escaped, `\u%04x`, unit)
+				}
+				again, err := cache.NewKey(cache.Public(), cache.Call{Params: []byte(`"` + escaped.String() + `"`)})
+				require.NoError(t, err)
+				require.Equal(t, k.String(), again.String(), "%q", text)
+			}
 		}
 	}
 }
