@@ -55,7 +55,9 @@ type body struct {
 	length int64
 	idle   time.Duration
 	timer  *time.Timer // ends a Read that waits too long; only used by Read
+	over   error       // what Read returned last, if an error; only used by Read
 
+	// What follows is written by Read, and read by Close as well.
 	mu      sync.Mutex
 	waiting time.Time // when Read began to wait; zero if it does not
 	got     int64
@@ -63,7 +65,6 @@ type body struct {
 	json    *jsonEnd     // nil if the body is no JSON
 	token   finder
 	finish  finder
-	over    error // what Read returned last, if an error
 }
 
 // Read implements [io.Reader].
@@ -71,29 +72,27 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.start != nil && b.start.Len() > 0 {
 		return b.start.Read(p)
 	}
+	if b.over != nil {
+		return 0, b.over
+	}
 	b.mu.Lock()
-	over := b.over
 	b.waiting = time.Now()
 	b.mu.Unlock()
-	if over != nil {
-		return 0, over
-	}
 	b.arm()
 	n, err := b.rc.Read(p)
 	b.disarm()
 
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	waited := time.Since(b.waiting)
 	b.waiting = time.Time{}
 	if n > 0 {
 		b.follow(p[:n])
 	}
-	if err != nil {
-		err = b.finished(err, waited)
-		b.over = err
+	b.mu.Unlock()
+	if err != nil { // hooks run, and with no lock held
+		b.over = b.finished(err, waited)
 	}
-	return n, err
+	return n, b.over
 }
 
 // Close implements [io.Closer].

@@ -232,6 +232,31 @@ func TestGivenUp(t *testing.T) {
 	}
 }
 
+// The hooks may do with a response what they like, also have it closed.
+func TestHookClosesTheBody(t *testing.T) {
+	var body io.Closer
+	client, b := guard(t, breaker.Config{OnOutcome: func(context.Context, breaker.Event) {
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			_ = body.Close()
+		}()
+		select {
+		case <-closed:
+		case <-time.After(10 * time.Second):
+			t.Error("Close waits for the hook")
+		}
+	}}, breaker.TransportConfig{Base: stream(func(_ context.Context, w *io.PipeWriter) {
+		_, _ = io.WriteString(w, messages+messagesEnd)
+		_ = w.Close()
+	})})
+	resp := get(t, t.Context(), client)
+	body = resp.Body
+	_, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, 1, b.Counts().Successes)
+}
+
 func TestBodiesThatNobodyReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen := make(chan breaker.Event, 9)
