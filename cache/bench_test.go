@@ -133,5 +133,5 @@ func TestHitAllocations(t *testing.T) {
 	h, requests := filled(t, 512)
 	w := &sink{header: make(http.Header, 16)}
 	n := testing.AllocsPerRun(1000, func() { serve(h, w, requests[7]) })
-	require.LessOrEqual(t, n, 15.0)
+	require.LessOrEqual(t, n, 4.0)
 }
