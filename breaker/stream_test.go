@@ -80,6 +80,52 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+func TestStreamsOverHTTP2(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, messages)
+		_ = http.NewResponseController(w).Flush()
+		switch r.URL.Path {
+		case "/whole":
+			_, _ = io.WriteString(w, messagesEnd)
+		case "/aborted":
+			panic(http.ErrAbortHandler)
+		case "/left":
+			<-r.Context().Done()
+		}
+	}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	tests := []struct {
+		path    string
+		want    breaker.Verdict
+		readAll bool
+	}{
+		{"/whole", breaker.Success, true},
+		{"/cut", breaker.Failure, true},
+		{"/aborted", breaker.Failure, true},
+		{"/left", breaker.Ignored, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.path, func(t *testing.T) {
+			seen := make(chan breaker.Event, 9)
+			client, _ := guard(t, breaker.Config{OnOutcome: note(seen)}, breaker.TransportConfig{Base: srv.Client().Transport})
+			resp, err := client.Get(srv.URL + tt.path)
+			require.NoError(t, err)
+			require.Equal(t, 2, resp.ProtoMajor)
+			if tt.readAll {
+				body, err := io.ReadAll(resp.Body)
+				require.Equal(t, tt.want != breaker.Success, err != nil)
+				require.Contains(t, string(body), messages)
+			}
+			require.NoError(t, resp.Body.Close())
+			require.Equal(t, tt.want, (<-seen).Outcome.Verdict)
+			require.Empty(t, seen)
+		})
+	}
+}
+
 // pipe is a transport whose response is written by the test.
 type pipe struct {
 	status int

@@ -174,6 +174,7 @@ func TestWhatIsStored(t *testing.T) {
 		{"unknown end", 200, nil, `{"stop_reason":"pause_turn"}`, false, "finish_reason"},
 		{"error in a 200", 200, nil, `{"error":{"message":"overloaded"}}`, false, "error"},
 		{"error type in a 200", 200, nil, `{"type":"error"}`, false, "error"},
+		{"error in a 200 of another type", 200, http.Header{"Content-Type": {"text/plain"}}, `{"error":{"message":"overloaded"}}`, false, "error"},
 		{"half a document", 200, nil, `{"text":"a`, false, "malformed"},
 		{"stream without end", 200, events, "data: hello\n\n", false, "truncated"},
 		{"stream with error", 200, events, "event: error\ndata: {\"type\":\"error\"}\n\n", false, "error"},

@@ -35,7 +35,7 @@ func inspect(contentType string, body []byte) seen {
 	switch {
 	case isEvents(contentType):
 		s.stream(body)
-	case isJSON(contentType):
+	case isJSON(contentType), json.Valid(body): // whatever it is called
 		s.document(body)
 	}
 	return s
