@@ -6,10 +6,7 @@
 // no more than a few dozen bytes of a stream of any length.
 package sse
 
-import (
-	"bytes"
-	"strings"
-)
+import "bytes"
 
 // keep is how many bytes of a line are looked at. What a stream ends with is
 // said at the beginning of a line in every protocol known here.
@@ -144,15 +141,11 @@ func name(value []byte) string {
 // typeOf returns the event name that an OpenAI Responses or Anthropic event
 // repeats as its "type", which counts where the event line is missing.
 func typeOf(value []byte) string {
-	const prefix = `{"type":"`
-	compact := value
-	if i := bytes.IndexByte(compact, ' '); i >= 0 && i < len(prefix) {
-		compact = []byte(strings.Replace(string(value), `": "`, `":"`, 1))
+	for _, prefix := range [...]string{`{"type":"`, `{"type": "`} {
+		if rest, ok := bytes.CutPrefix(value, []byte(prefix)); ok {
+			kind, _, _ := bytes.Cut(rest, []byte(`"`))
+			return name(kind)
+		}
 	}
-	rest, ok := bytes.CutPrefix(compact, []byte(prefix))
-	if !ok {
-		return ""
-	}
-	kind, _, _ := bytes.Cut(rest, []byte(`"`))
-	return name(kind)
+	return ""
 }
