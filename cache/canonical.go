@@ -65,6 +65,13 @@ func (c *canonical) fail(what string) error {
 
 // peek returns the next byte that is no white space; 0 at the end.
 func (c *canonical) peek() byte {
+	if c.pos < len(c.in) && c.in[c.pos] > ' ' {
+		return c.in[c.pos] // usually there is none, and this is inlined
+	}
+	return c.skip()
+}
+
+func (c *canonical) skip() byte {
 	c.space()
 	if c.pos == len(c.in) {
 		return 0
@@ -198,7 +205,10 @@ func (c *canonical) member(depth int) (member, error) {
 		return m, err
 	}
 	m.end = len(c.out)
-	c.note(depth, c.out[m.start:m.colon], c.out[m.colon+1:m.end])
+	switch m.colon - m.start {
+	case len(`"model"`), len(`"temperature"`):
+		c.note(depth, c.name(m), c.out[m.colon+1:m.end])
+	}
 	return m, nil
 }
 
@@ -376,6 +386,7 @@ func (c *canonical) rune(r rune) {
 // number writes a number as digits that neither begin nor end with a zero and
 // an exponent, which is left out if it is zero: 1.50 is 15e-1, 100 is 1e2.
 func (c *canonical) number() error {
+	first := c.pos
 	negative := c.in[c.pos] == '-'
 	if negative {
 		c.pos++
@@ -383,6 +394,10 @@ func (c *canonical) number() error {
 	whole := c.digits()
 	if len(whole) == 0 || len(whole) > 1 && whole[0] == '0' {
 		return c.fail("no number")
+	}
+	if whole[len(whole)-1] != '0' && (c.pos == len(c.in) || c.in[c.pos] != '.' && c.in[c.pos]|0x20 != 'e') {
+		c.out = append(c.out, c.in[first:c.pos]...) // as most are
+		return nil
 	}
 	var fraction []byte
 	if c.pos < len(c.in) && c.in[c.pos] == '.' {
