@@ -73,9 +73,6 @@ var (
 	valueNoStore = []string{"no-store"}
 )
 
-// replaced are the fields which described the answer that was meant to be sent.
-var replaced = [...]string{"Content-Encoding", "Content-Disposition", "Etag", "Last-Modified", "Accept-Ranges"}
-
 // Shower is implemented by errors that know how they want to be shown to a
 // client. The document is found through errors that wrap it.
 type Shower interface {
@@ -138,26 +135,51 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	d := Of(err)
 	h := w.Header()
-	for _, name := range replaced {
-		if h[name] != nil { // to look is cheaper than to delete
-			delete(h, name)
-		}
-	}
-	id := ""
-	if v := h["X-Request-Id"]; len(v) > 0 {
-		id = v[0]
-	}
+	id, caching := tidy(h)
 	body, length := d.render(id)
 	h["Content-Type"] = valueType
 	h["Content-Length"] = length
 	h["X-Content-Type-Options"] = valueNosniff
-	if v := h["Cache-Control"]; len(v) == 0 || v[0] == "" {
+	if caching == "" {
 		h["Cache-Control"] = valueNoStore
 	}
 	w.WriteHeader(d.status())
 	if r == nil || r.Method != http.MethodHead {
 		_, _ = w.Write(body) // the client is gone: there is nobody left to tell
 	}
+}
+
+// tidy removes the fields that described the answer which was meant to be sent, and
+// returns the X-Request-Id and the Cache-Control that are set. It is much of what a
+// refusal costs: a header with few fields is walked through, which is quicker than
+// to look for those that are not there.
+func tidy(h http.Header) (id, caching string) {
+	if len(h) > 5 {
+		for _, name := range [...]string{"Content-Encoding", "Content-Disposition", "Etag", "Last-Modified", "Accept-Ranges"} {
+			if h[name] != nil { // to look is cheaper than to delete
+				delete(h, name)
+			}
+		}
+		return first(h["X-Request-Id"]), first(h["Cache-Control"])
+	}
+	for name, v := range h {
+		switch name {
+		case "X-Request-Id":
+			id = first(v)
+		case "Cache-Control":
+			caching = first(v)
+		case "Content-Encoding", "Content-Disposition", "Etag", "Last-Modified", "Accept-Ranges":
+			delete(h, name)
+		}
+	}
+	return id, caching
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 // Prepare returns a copy of d that is encoded already, which makes [Write] several

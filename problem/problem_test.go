@@ -60,6 +60,27 @@ type nilShower struct{}
 func (nilShower) Error() string              { return "secret" }
 func (nilShower) Problem() *problem.Document { return nil }
 
+// Of the answer that was meant to be sent nothing is left, however many fields the
+// header has; what belongs to the response as a whole stays.
+func TestWriteTidiesTheHeader(t *testing.T) {
+	for _, others := range []int{0, 20} {
+		for _, gone := range []string{"Content-Encoding", "Content-Disposition", "ETag", "Last-Modified", "Accept-Ranges"} {
+			w := httptest.NewRecorder()
+			w.Header().Set(gone, "x")
+			w.Header().Set("X-Request-Id", "abc")
+			w.Header().Set("Cache-Control", "private")
+			for i := range others {
+				w.Header().Set(fmt.Sprint("X-Other-", i), "kept")
+			}
+			problem.Write(w, httptest.NewRequest(http.MethodGet, "/", nil), io.EOF)
+			require.NotContains(t, w.Header(), http.CanonicalHeaderKey(gone))
+			require.Len(t, w.Header(), others+5)
+			require.Equal(t, "private", w.Header().Get("Cache-Control"))
+			require.Contains(t, w.Body.String(), `"request_id":"abc"`)
+		}
+	}
+}
+
 func TestWriteRepeatsTheRequestID(t *testing.T) {
 	w := httptest.NewRecorder()
 	w.Header().Set("X-Request-Id", "abc")

@@ -163,11 +163,12 @@ func (m *Middleware) setState(h http.Header, r *Reservation, retryAfter int64) {
 // the policies old, they take its place. The slices are shared, so none is written
 // to.
 func setLines(h http.Header, old string, policy, state []string) {
-	policies, states := h[headerPolicy], h[headerState]
+	policies := h[headerPolicy]
 	if len(policies) == 0 {
 		h[headerPolicy], h[headerState] = policy, state
 		return
 	}
+	states := h[headerState]
 	if i := slices.Index(policies, old); i >= 0 && i < len(states) {
 		policies, states = slices.Clone(policies), slices.Clone(states)
 		policies[i], states[i] = policy[0], state[0]

@@ -102,11 +102,11 @@ func (m *Memory) Len() int {
 
 // A change is what a charge does to a bucket.
 type change struct {
-	id   uint64
-	from int64 // when the bucket is full again without the charge
-	full int64 // and with it
-	new  bool  // it needs a place in the table
-	name *name
+	id     uint64
+	bucket gcra.Bucket
+	from   int64 // when the bucket is full again without the charge
+	full   int64 // and with it
+	new    bool  // it needs a place in the table
 }
 
 // Take implements [Limiter]. It returns an error only for more than 8 charges, or
@@ -165,7 +165,7 @@ func (s *shard) charge(h *Hold, changes *[maxPolicies]change, now int64, granted
 				state = ch.full
 				s.buckets.Set(ch.id, state, now)
 			}
-			left, next := c.Policy.bucket().Remaining(state, now)
+			left, next := ch.bucket.Remaining(state, now)
 			c.Remaining, c.Next = left, gcra.Duration(next)
 		}
 	}
@@ -173,8 +173,7 @@ func (s *shard) charge(h *Hold, changes *[maxPolicies]change, now int64, granted
 
 // check decides about one bucket.
 func check(c *Charge, ch *change, now int64, maxWait time.Duration) {
-	b := c.Policy.bucket()
-	full, wait, ok := b.Take(ch.from, now, c.Cost)
+	full, wait, ok := ch.bucket.Take(ch.from, now, c.Cost)
 	ch.full, c.Wait = full, gcra.Duration(wait)
 	c.Refused = !ok || wait > gcra.Ticks(maxWait)
 	if !ok {
@@ -207,21 +206,21 @@ func (m *Memory) Settle(_ context.Context, h *Hold) error {
 	defer s.mu.Unlock()
 	now := m.now()
 	for i := range h.Charges {
-		c, id := &h.Charges[i], changes[i].id
+		c, ch := &h.Charges[i], &changes[i]
 		switch {
 		case c.Policy.Mode == Off || c.Actual == c.Cost:
 			continue
 		case c.Policy.Unit == Concurrency:
 			if c.Actual == 0 {
-				s.permits.release(id, h.ID)
+				s.permits.release(ch.id, h.ID)
 			}
 		default:
-			from := s.buckets.Get(id)
-			full := c.Policy.bucket().Adjust(from, now, c.Cost, c.Actual)
+			from := s.buckets.Get(ch.id)
+			full := ch.bucket.Adjust(from, now, c.Cost, c.Actual)
 			// A debt for which there is no place is one of a key that was forgotten
 			// because it had used little: it is forgiven.
 			if from > now || full > now && s.buckets.Reserve(1, hash, now, m.fill) {
-				s.buckets.Set(id, full, now)
+				s.buckets.Set(ch.id, full, now)
 			}
 		}
 		c.Cost = c.Actual
@@ -248,13 +247,14 @@ func (m *Memory) resolve(h *Hold, changes *[maxPolicies]change) (hash uint64, er
 		}
 		if p.Unit != Concurrency {
 			b := p.bucket()
-			if d := b.Price(b.Burst); n.depth.Load() != d {
-				n.depth.Store(d)
+			if n.depth.Load() != b.Depth {
+				n.depth.Store(b.Depth)
 			}
+			changes[i].bucket = b
 		}
-		changes[i].id, changes[i].name = table.ID(hash, n.number), n
+		changes[i].id = table.ID(hash, n.number)
 		for j := range i {
-			if changes[j].name == n {
+			if changes[j].id == changes[i].id {
 				return 0, errors.New("ratelimit: two charges of one Hold have the same policy name")
 			}
 		}

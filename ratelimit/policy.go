@@ -148,7 +148,7 @@ func (p *Policy) burst() int64 {
 }
 
 func (p *Policy) bucket() gcra.Bucket {
-	return gcra.Bucket{Limit: p.Limit, Burst: p.burst(), Window: gcra.Ticks(p.Window)}
+	return gcra.New(p.Limit, p.burst(), gcra.Ticks(p.Window))
 }
 
 // share returns the policy of one of n processes which share p.

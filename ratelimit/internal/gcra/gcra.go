@@ -39,11 +39,20 @@ func Duration(ticks int64) time.Duration {
 	return time.Duration((ticks + perNano - 1) / perNano)
 }
 
-// A Bucket holds at most Burst units and gets Limit units in each Window.
+// A Bucket holds at most Burst units and gets Limit units in each Window. Make it
+// with [New].
 type Bucket struct {
-	Limit  int64 // at least 1
-	Burst  int64 // at least 1
+	Limit  int64
+	Burst  int64
 	Window int64 // in ticks
+	Depth  int64 // how long it takes to be full when it is empty, in ticks
+}
+
+// New returns a Bucket. limit and burst are at least 1; window is in ticks.
+func New(limit, burst, window int64) Bucket {
+	b := Bucket{Limit: limit, Burst: burst, Window: window}
+	b.Depth = b.Price(burst)
+	return b
 }
 
 // Price returns how long n units take to come back.
@@ -69,7 +78,7 @@ func (b Bucket) Take(full, now, n int64) (newFull, wait int64, ok bool) {
 		return full, 0, false
 	}
 	newFull = max(full, now) + b.Price(n)
-	return newFull, max(0, newFull-now-b.Price(b.Burst)), true
+	return newFull, max(0, newFull-now-b.Depth), true
 }
 
 // Adjust corrects the state as if actual units had been taken instead of taken.
@@ -84,13 +93,15 @@ func (b Bucket) Adjust(full, now, taken, actual int64) int64 {
 // Remaining returns how many whole units a bucket holds at now, and in how long
 // it holds one more, or would if one were taken.
 func (b Bucket) Remaining(full, now int64) (units, next int64) {
-	there := b.Price(b.Burst) - max(0, full-now)
+	there := b.Depth - max(0, full-now)
 	if there >= 0 {
 		// The largest n with Price(n) <= there.
 		hi, lo := bits.Mul64(uint64(there)+1, uint64(b.Limit))
 		lo, borrow := bits.Sub64(lo, 1, 0)
-		quo, _ := bits.Div64(hi-borrow, lo, uint64(b.Window))
-		units = min(int64(quo), b.Burst)
+		if hi -= borrow; hi > 0 || lo >= uint64(b.Window) {
+			quo, _ := bits.Div64(hi, lo, uint64(b.Window))
+			units = min(int64(quo), b.Burst)
+		}
 	}
 	return units, b.Price(units+1) - there
 }

@@ -28,7 +28,7 @@ type pair struct {
 func newPair(limit, burst int64, window time.Duration) *pair {
 	r := rate.Limit(float64(limit) / window.Seconds())
 	return &pair{
-		bucket: gcra.Bucket{Limit: limit, Burst: burst, Window: gcra.Ticks(window)},
+		bucket: gcra.New(limit, burst, gcra.Ticks(window)),
 		lim:    rate.NewLimiter(r, int(burst)),
 		start:  time.Unix(1e9, 0),
 		r:      r,
@@ -137,7 +137,7 @@ func TestEquivalenceExact(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for _, limit := range []int64{1, 2, 4, 8, 64, 512} {
 		for _, burst := range []int64{1, 2, 5, 64, 1000} {
-			b := gcra.Bucket{Limit: limit, Burst: burst, Window: gcra.Ticks(time.Second)}
+			b := gcra.New(limit, burst, gcra.Ticks(time.Second))
 			lim := rate.NewLimiter(rate.Limit(limit), int(burst))
 			start, now, full := time.Unix(1e9, 0), time.Duration(0), int64(0)
 			step := time.Second / 512 // a binary fraction, as are the rates
@@ -167,7 +167,7 @@ func TestPriceAndRemainingFit(t *testing.T) {
 			continue
 		}
 		most := math.Min(float64(gcra.MaxFill)/float64(window)*float64(limit), 1e12)
-		b := gcra.Bucket{Limit: limit, Burst: 1 + int64(rng.Float64()*most*0.999), Window: gcra.Ticks(window)}
+		b := gcra.New(limit, 1+int64(rng.Float64()*most*0.999), gcra.Ticks(window))
 		now := rng.Int64N(1 << 60)
 		units, _ := b.Remaining(0, now)
 		require.Equal(t, b.Burst, units, "a new bucket is full: %+v", b)
@@ -200,7 +200,7 @@ func TestPriceIsTheExactQuotient(t *testing.T) {
 		if exact.Cmp(most) > 0 {
 			exact = most
 		}
-		require.Equal(t, exact.Int64(), gcra.Bucket{Limit: limit, Burst: 1, Window: window}.Price(n))
+		require.Equal(t, exact.Int64(), gcra.New(limit, 1, window).Price(n))
 	}
 }
 
@@ -208,7 +208,7 @@ func TestPriceIsTheExactQuotient(t *testing.T) {
 // is granted fits into what the latest moment allows.
 func TestClockGoingBackwards(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 10))
-	b := gcra.Bucket{Limit: 10, Burst: 5, Window: gcra.Ticks(time.Second)}
+	b := gcra.New(10, 5, gcra.Ticks(time.Second))
 	for range 50 {
 		start := gcra.Ticks(time.Hour)
 		full, now, latest, granted := int64(0), start, start, int64(0)
@@ -228,7 +228,7 @@ func TestClockGoingBackwards(t *testing.T) {
 }
 
 func TestAdjust(t *testing.T) {
-	b := gcra.Bucket{Limit: 60, Burst: 60, Window: gcra.Ticks(time.Minute)}
+	b := gcra.New(60, 60, gcra.Ticks(time.Minute))
 	sec := gcra.Ticks(time.Second)
 	take := func(full, now, n int64) int64 {
 		f, wait, ok := b.Take(full, now, n)
