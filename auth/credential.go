@@ -29,8 +29,10 @@ func credential(h http.Header) (string, *Error) {
 // bearer returns the token of "Bearer token" (RFC 6750, section 2.1, with the
 // scheme in any case as RFC 9110, section 11.1, wants it).
 func bearer(field string) (string, *Error) {
-	scheme, token, _ := strings.Cut(field, " ")
-	if !strings.EqualFold(scheme, "Bearer") {
+	const scheme = "Bearer"
+	n := min(len(scheme), len(field))
+	token := field[n:]
+	if !strings.EqualFold(field[:n], scheme) || token != "" && token[0] != ' ' {
 		// An unsupported method is answered like none (RFC 6750, section 3.1).
 		return "", &Error{Reason: NoKey, Err: errScheme}
 	}

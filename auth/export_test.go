@@ -33,7 +33,7 @@ func (a *Authenticator) NoteUses(n int) {
 }
 
 // Slots returns for how many records a store has room.
-func (m *Memory) Slots() int { return len(m.records.slots) }
+func (m *Memory) Slots() int { return bucketLen * len(m.records.table.Load().buckets) }
 
 // Tracked returns how many addresses the budget remembers.
 func (a *Authenticator) Tracked() int {

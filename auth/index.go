@@ -1,86 +1,121 @@
 package auth
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"sync/atomic"
+)
 
 // index finds records by their ids. With a million keys it is the accesses to
-// memory that cost: this hash table with open addressing and linear probing
-// makes one where a map makes three. The hash is seeded, so that nobody can
+// memory that cost: this hash table with open addressing makes one where a map
+// makes three, and takes no lock to read. The hash is seeded, so that nobody can
 // look for ids that take long to look up.
+//
+// It may be read while it is changed, by one goroutine at a time.
 type index struct {
-	seed  maphash.Seed
-	slots []slot // their number is a power of two, or 0
-	used  int    // slots with an id
-	live  int    // slots with a record
+	table atomic.Pointer[table] // nil if there never was a record
+	used  int                   // places of table with an id
+	live  int                   // places with a record
 }
 
-// slot holds a record, or nil if it was removed; without an id it is free.
-type slot struct {
-	id  [idLen]byte
-	rec *Record
+// table is what an index consists of until that grows.
+type table struct {
+	seed    maphash.Seed
+	buckets []bucket // their number is a power of two
 }
 
-// find returns the slot with an id, or the free one where it belongs. There must
-// be a free one.
-func (x *index) find(id string) *slot {
-	mask := uint64(len(x.slots) - 1)
-	for i := maphash.String(x.seed, id); ; i++ {
-		s := &x.slots[i&mask]
-		if string(s.id[:]) == id || s.id[0] == 0 {
-			return s
+// bucket is as long as a line of the processor's cache. Its places are taken in
+// order; one that was given up keeps its id.
+type bucket struct {
+	ids     [bucketLen][idLen]byte // of those places that have a record: it is set after the id
+	_       [4]byte
+	records [bucketLen]atomic.Pointer[Record] // nil if the place is free
+}
+
+const bucketLen = 3
+
+// removed is in the place of a record that was removed.
+var removed Record
+
+// find returns the place of an id and what is there, or the free one where it
+// belongs. There must be a free one.
+func (t *table) find(id string) (b *bucket, place int, rec *Record) {
+	mask := uint64(len(t.buckets) - 1)
+	for i := maphash.String(t.seed, id); ; i++ {
+		b := &t.buckets[i&mask]
+		for place := range b.records {
+			if rec := b.records[place].Load(); rec == nil || string(b.ids[place][:]) == id {
+				return b, place, rec
+			}
 		}
 	}
 }
 
 func (x *index) get(id string) *Record {
-	if len(id) != idLen || x.live == 0 {
+	t := x.table.Load()
+	if len(id) != idLen || t == nil {
 		return nil
 	}
-	return x.find(id).rec
+	if _, _, rec := t.find(id); rec != &removed {
+		return rec
+	}
+	return nil
 }
 
 // set stores the record of a valid id; nil removes it.
 func (x *index) set(id string, rec *Record) {
-	if rec == nil && x.get(id) == nil {
+	old := x.get(id)
+	switch {
+	case rec == nil && old == nil:
 		return
-	}
-	if 4*(x.used+1) > 3*len(x.slots) {
-		x.grow()
-	}
-	s := x.find(id)
-	if s.id[0] == 0 {
-		copy(s.id[:], id)
-		x.used++
-	}
-	if s.rec != nil {
+	case rec == nil:
 		x.live--
-	}
-	if s.rec = rec; rec != nil {
+		rec = &removed
+	case old == nil:
 		x.live++
 	}
+	t := x.table.Load()
+	if t == nil || x.used+1 > 2*len(t.buckets) {
+		t = x.grow()
+	}
+	x.used += t.set(id, rec)
+}
+
+// set returns how many free places it took.
+func (t *table) set(id string, rec *Record) (taken int) {
+	b, place, old := t.find(id)
+	if old == nil {
+		copy(b.ids[place][:], id)
+		taken = 1
+	}
+	b.records[place].Store(rec)
+	return taken
 }
 
 // grow makes room for as many records again, without those that were removed.
-func (x *index) grow() {
-	old, size := x.slots, 8
-	for size < 3*x.live {
+func (x *index) grow() *table {
+	size := 4
+	for size < x.live {
 		size *= 2
 	}
-	*x = index{seed: maphash.MakeSeed(), slots: make([]slot, size)}
-	for i := range old {
-		if rec := old[i].rec; rec != nil {
-			s := x.find(string(old[i].id[:]))
-			*s = old[i]
-			x.used, x.live = x.used+1, x.live+1
-		}
+	next := &table{seed: maphash.MakeSeed(), buckets: make([]bucket, size)}
+	x.used = 0
+	for _, rec := range x.all() {
+		x.used += next.set(rec.ID, rec)
 	}
+	x.table.Store(next)
+	return next
 }
 
 // all returns the records in no order.
 func (x *index) all() []*Record {
-	records := make([]*Record, 0, x.live)
-	for _, s := range x.slots {
-		if s.rec != nil {
-			records = append(records, s.rec)
+	var records []*Record
+	if t := x.table.Load(); t != nil {
+		for i := range t.buckets {
+			for place := range t.buckets[i].records {
+				if rec := t.buckets[i].records[place].Load(); rec != nil && rec != &removed {
+					records = append(records, rec)
+				}
+			}
 		}
 	}
 	return records

@@ -90,16 +90,22 @@ func wellFormed(text []byte, prefix int) bool {
 	if len(text) != prefix+tailLen || text[prefix] != '_' || text[prefix+1+idLen] != '_' {
 		return false
 	}
-	id, secret := text[prefix+1:prefix+1+idLen], text[prefix+2+idLen:]
-	for _, part := range [...][]byte{id, secret} {
-		for _, c := range part {
-			if !base62(c) {
-				return false
-			}
-		}
+	id, secret, body := text[prefix+1:prefix+1+idLen], text[prefix+2+idLen:], len(text)-checksumLen
+	all := byte(0) // has the bit of notDigit if one of them has
+	for _, c := range id {
+		all |= digits[c]
 	}
-	body := len(text) - checksumLen
-	return checksum(text[:body]) == [checksumLen]byte(text[body:])
+	for _, c := range secret {
+		all |= digits[c]
+	}
+	if all >= notDigit {
+		return false
+	}
+	sum := uint64(0)
+	for _, c := range text[body:] {
+		sum = sum*62 + uint64(digits[c])
+	}
+	return sum == uint64(crc32.ChecksumIEEE(text[:body]))
 }
 
 // ID returns the public part that names the key; it is empty for the zero Key.
@@ -182,9 +188,20 @@ func ValidID(id string) bool {
 	return len(id) == idLen
 }
 
-func base62(c byte) bool {
-	return (c|0x20)-'a' < 26 || c-'0' < 10 // 0x20 makes lower case of upper case
-}
+func base62(c byte) bool { return digits[c] < notDigit }
+
+// digits are the values of the characters of base62.
+var digits = func() (values [256]byte) {
+	for i := range values {
+		values[i] = notDigit
+	}
+	for value, c := range []byte(alphabet) {
+		values[c] = byte(value)
+	}
+	return values
+}()
+
+const notDigit = 0x80
 
 // checksum returns the CRC-32 (IEEE) of text in base62, its most significant
 // digit first.

@@ -14,7 +14,7 @@ import (
 //
 // The zero Memory is empty and ready to use, by several goroutines at once.
 type Memory struct {
-	mu      sync.RWMutex
+	mu      sync.Mutex // held by those who change records
 	records index
 }
 
@@ -23,13 +23,10 @@ func NewMemory() *Memory { return new(Memory) }
 
 // Lookup implements [KeyStore]. It never fails otherwise than with [ErrNotFound].
 func (m *Memory) Lookup(_ context.Context, id string) (*Record, error) {
-	m.mu.RLock()
-	rec := m.records.get(id)
-	m.mu.RUnlock()
-	if rec == nil {
-		return nil, ErrNotFound
+	if rec := m.records.get(id); rec != nil {
+		return rec, nil
 	}
-	return rec, nil
+	return nil, ErrNotFound
 }
 
 // Update implements [Store]. It changes all records or none.
@@ -84,9 +81,9 @@ func changeAll(find func(id string) *Record, change func(*Record) (*Record, erro
 // List implements [Store].
 func (m *Memory) List(ctx context.Context) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
-		m.mu.RLock()
+		m.mu.Lock()
 		records := m.records.all()
-		m.mu.RUnlock()
+		m.mu.Unlock()
 		listRecords(ctx, records, yield)
 	}
 }

@@ -5,13 +5,64 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sparkhttp/spark/auth"
 )
+
+// A lookup takes no lock: it finds what is there, while others come and go and the
+// store grows, and nothing that was removed before it began.
+func TestMemoryIsReadWhileItChanges(t *testing.T) {
+	ctx := t.Context()
+	store := auth.NewMemory()
+	put := func(id string, there bool) {
+		require.NoError(t, store.Update(ctx, func(*auth.Record) (*auth.Record, error) {
+			if !there {
+				return nil, nil
+			}
+			return &auth.Record{KeyInfo: auth.KeyInfo{ID: id, Prefix: "a", Owner: id, Created: time.Unix(1, 0)}, Current: auth.Hash{Sum: [32]byte{1}}}, nil
+		}, id))
+	}
+	const stays, goes = "00000000000A", "00000000000B"
+	put(stays, true)
+	var phase atomic.Int64 // odd as long as it is gone
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				rec, err := store.Lookup(ctx, stays)
+				assert.NoError(t, err)
+				assert.Equal(t, stays, rec.Owner)
+				before := phase.Load()
+				rec, err = store.Lookup(ctx, goes)
+				assert.False(t, before%2 == 1 && err == nil && phase.Load() == before, "found after it was removed")
+				assert.True(t, err != nil || rec.ID == goes)
+			}
+		})
+	}
+	for n := range 3000 {
+		put(fmt.Sprintf("%012d", n), true)
+		put(goes, true)
+		put(goes, false)
+		phase.Add(1)
+		put(fmt.Sprintf("%012d", n/2), false)
+		phase.Add(1)
+	}
+	close(done)
+	wg.Wait()
+}
 
 // However keys come and go, Memory holds what a map would.
 func TestMemoryIsAMap(t *testing.T) {
@@ -61,7 +112,7 @@ func TestMemoryIsAMap(t *testing.T) {
 			require.NoError(t, churned.Update(ctx, func(*auth.Record) (*auth.Record, error) { return rec, nil }, id(n)))
 		}
 	}
-	require.Equal(t, 8, churned.Slots())
+	require.Equal(t, 12, churned.Slots())
 	for _, odd := range []string{"", "short", string(make([]byte, 12)), id(1) + "0"} {
 		_, err := store.Lookup(ctx, odd)
 		require.ErrorIs(t, err, auth.ErrNotFound)

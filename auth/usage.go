@@ -42,11 +42,13 @@ func newUsage() *usage {
 	return &usage{seed: maphash.MakeSeed(), pending: make(map[string]use)}
 }
 
+// wants reports whether there is something to note: of most requests there isn't.
+func (u *usage) wants(rec *Record, now time.Time, current bool) bool {
+	return u.on.Load() && (!current || now.Sub(rec.LastUsed) >= usagePrecision)
+}
+
 // note notes that the key of a record was used.
 func (u *usage) note(rec *Record, n use) {
-	if !u.on.Load() || n.at.Sub(rec.LastUsed) < usagePrecision && n.old == n.sum {
-		return
-	}
 	hash := maphash.String(u.seed, rec.ID)
 	minute := uint64(n.at.Unix()/int64(usagePrecision/time.Second)) & 0xffff // #nosec G115 -- only a tag
 	place, tag := &u.recent[hash%1024], hash&^0xffff|minute

@@ -130,13 +130,17 @@ func (k *KeyInfo) user() string {
 
 // noteUse notes that a key was used, and what its hash should be.
 func (a *Authenticator) noteUse(x *scratch, rec *Record, now time.Time, previous bool) {
-	old := rec.Current
+	old := &rec.Current
 	if previous {
-		old = rec.Previous
+		old = &rec.Previous
 	}
-	sum := old
-	if version := a.seal.peppers[0].Version; old.Version != version {
+	version := a.seal.peppers[0].Version
+	if !a.used.wants(rec, now, old.Version == version) {
+		return
+	}
+	sum := *old
+	if old.Version != version {
 		sum = Hash{Version: version, Sum: x.sums[0]}
 	}
-	a.used.note(rec, use{now, old, sum})
+	a.used.note(rec, use{now, *old, sum})
 }
