@@ -14,7 +14,10 @@
 //
 // The headers are set before the handler runs: they are on errors, on refusals
 // of the middleware further in, on streams and on what a recover middleware
-// makes of a panic, and a handler that knows better can change them.
+// makes of a panic, and a handler that knows better can change them. One that
+// empties the whole header takes them away, as [net/http/httputil.ReverseProxy] does after an
+// informational response (1xx) of its upstream: with [Config.Strip], which a proxy
+// wants anyway, they are set again.
 //
 // Strict-Transport-Security is sent only where it counts, over TLS or behind a
 // trusted proxy that says so. The package never redirects: an API call that
@@ -74,8 +77,8 @@ type Config struct {
 	// value leaves a header out. It can't be used for the headers that have
 	// fields of their own above.
 	Override map[string]string
-	// Strip names headers that are removed right before a response goes out,
-	// whoever set them: see [Leaking]. Nil means none.
+	// Strip names headers that are removed right before the final response goes
+	// out, whoever set them: see [Leaking]. Nil means none.
 	Strip []string
 }
 
@@ -118,11 +121,15 @@ func New(cfg Config) (*Headers, error) {
 	if cfg.Preset != API && cfg.Preset != HTML {
 		return nil, fmt.Errorf("headers: Preset is %d, want API or HTML", cfg.Preset)
 	}
-	h := &Headers{trusted: slices.Clone(cfg.TrustedProxies), strip: map[string]bool{}}
-	for _, p := range h.trusted {
+	h := &Headers{strip: map[string]bool{}}
+	for _, p := range cfg.TrustedProxies {
 		if !p.IsValid() {
 			return nil, fmt.Errorf("headers: TrustedProxies has %v", p)
 		}
+		if p.Addr().Is4In6() && p.Bits() >= 96 { // peers are compared as IPv4
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		h.trusted = append(h.trusted, p)
 	}
 	var err error
 	if h.hsts, err = cfg.HSTS.value(); err != nil {
@@ -246,7 +253,23 @@ type stripper Headers
 // BeforeHeader implements response.HeaderWatcher. A response has fewer headers
 // than there are to remove.
 func (s *stripper) BeforeHeader(w *response.Writer, _ int) {
-	maps.DeleteFunc(w.Header(), func(name string, _ []string) bool { return s.strip[name] })
+	h := w.Header()
+	if s.emptied(h) {
+		(*Headers)(s).Set(h, w.Request())
+	}
+	maps.DeleteFunc(h, func(name string, _ []string) bool { return s.strip[name] })
+}
+
+// emptied reports whether none of what was set is left. It looks until it finds one.
+func (s *stripper) emptied(h http.Header) bool {
+	for _, list := range [...][]header{s.fixed, s.dynamic} {
+		for _, own := range list {
+			if len(h[own.name]) > 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // ResponseEnded implements response.Watcher. If nothing was written, the header

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/netip"
+	"net/url"
 	"testing"
 	"time"
 
@@ -78,6 +80,7 @@ func TestHSTS(t *testing.T) {
 		{"anybody says https", headers.Config{}, forwarded("10.0.0.1:1", "https"), ""},
 		{"trusted proxy says https", headers.Config{TrustedProxies: proxies}, forwarded("10.0.0.1:1", "https"), "max-age=63072000; includeSubDomains"},
 		{"trusted proxy, mapped", headers.Config{TrustedProxies: proxies}, forwarded("[::ffff:10.0.0.1]:1", "HTTPS"), "max-age=63072000; includeSubDomains"},
+		{"trusted proxy, network mapped", headers.Config{TrustedProxies: []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}}, forwarded("10.0.0.1:1", "https"), "max-age=63072000; includeSubDomains"},
 		{"trusted proxy says http", headers.Config{TrustedProxies: proxies}, forwarded("10.0.0.1:1", "http"), ""},
 		{"client says https, proxy http", headers.Config{TrustedProxies: proxies}, forwarded("10.0.0.1:1", "https, http"), ""},
 		{"the same on two lines", headers.Config{TrustedProxies: proxies}, forwarded("10.0.0.1:1", "https", "http"), ""},
@@ -299,6 +302,31 @@ func TestStripWithoutBody(t *testing.T) {
 			require.NotContains(t, resp.Header, "Server")
 			require.Equal(t, "nosniff", resp.Header.Get("X-Content-Type-Options"))
 		})
+	}
+}
+
+// An upstream that sends an informational response doesn't take the headers away,
+// though the proxy of net/http/httputil empties the header after it.
+func TestProxiedInformational(t *testing.T) {
+	for _, preset := range []headers.Preset{headers.API, headers.HTML} {
+		upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Server", "secret/1.0")
+			w.WriteHeader(http.StatusEarlyHints)
+			w.WriteHeader(http.StatusNoContent)
+		}))
+		defer upstream.Close()
+		to, err := url.Parse(upstream.URL)
+		require.NoError(t, err)
+		proxy := httputil.NewSingleHostReverseProxy(to)
+		srv := httptest.NewServer(handler(t, headers.Config{Preset: preset, Strip: headers.Leaking()}, proxy.ServeHTTP))
+		defer srv.Close()
+		resp, err := srv.Client().Get(srv.URL)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusNoContent, resp.StatusCode)
+		require.NotContains(t, resp.Header, "Server")
+		require.Equal(t, "nosniff", resp.Header.Get("X-Content-Type-Options"))
+		require.Contains(t, resp.Header.Get("Content-Security-Policy"), "default-src")
 	}
 }
 
