@@ -15,9 +15,9 @@
 // The headers are set before the handler runs: they are on errors, on refusals
 // of the middleware further in, on streams and on what a recover middleware
 // makes of a panic, and a handler that knows better can change them. One that
-// empties the whole header takes them away, as [net/http/httputil.ReverseProxy] does after an
-// informational response (1xx) of its upstream: with [Config.Strip], which a proxy
-// wants anyway, they are set again.
+// empties the whole header takes them away, as [net/http/httputil.ReverseProxy]
+// does after an informational response (1xx) of its upstream: with
+// [Config.Strip], which a proxy wants anyway, they are set again.
 //
 // Strict-Transport-Security is sent only where it counts, over TLS or behind a
 // trusted proxy that says so. The package never redirects: an API call that

@@ -10,8 +10,9 @@ import (
 // keeps them where several processes find them implements the same two methods.
 // Package ratelimittest tests implementations.
 //
-// Its methods may be called by several goroutines at the same time. They must not
-// keep the Hold, which is used again.
+// Its methods may be called by several goroutines at the same time. They must
+// return when ctx ends, since the request waits for them, and they must not keep the
+// Hold, which is used again.
 type Limiter interface {
 	// Take charges all that h asks for, or nothing if a policy that is enforced
 	// has too little left: as one atomic decision, which is what it returns. It

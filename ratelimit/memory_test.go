@@ -214,9 +214,14 @@ func TestPermitsAndTheirLease(t *testing.T) {
 		time.Sleep(time.Minute) // the leases run out
 		granted, _ = take(t, m, "k", charge(p, 1))
 		require.True(t, granted)
-		granted, h = take(t, m, "k", charge(p, 3))
-		require.False(t, granted)
-		require.Equal(t, ratelimit.Never, h.Charges[0].Wait)
+		for _, tooMany := range []int64{3, math.MaxInt64} {
+			// Beside a policy that refuses too: nobody should wait for so many to be
+			// counted out.
+			granted, h = take(t, m, "k", charge(p, tooMany), charge(&ratelimit.Policy{Name: "one", Limit: 1, Window: time.Hour}, 2))
+			require.False(t, granted)
+			require.True(t, h.Charges[0].Refused)
+			require.Equal(t, ratelimit.Never, h.Charges[0].Wait)
+		}
 	})
 }
 

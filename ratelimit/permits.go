@@ -49,7 +49,7 @@ func (p *permits) check(id uint64, c *Charge, now int64) {
 	if c.Cost > c.Policy.Limit {
 		c.Wait = Never
 	}
-	c.Refused = c.Cost > 0 && int64(len(live))+c.Cost > c.Policy.Limit
+	c.Refused = c.Cost > 0 && c.Cost > c.Policy.Limit-int64(len(live))
 	if !c.Refused && len(live) == 0 && c.Cost > 0 && len(p.held) >= p.max {
 		p.sweep(now, len(p.held))
 		c.Refused = len(p.held) >= p.max

@@ -180,6 +180,7 @@ func TestNewErrors(t *testing.T) {
 		{"long name", change(func(p *ratelimit.Policy) { p.Name = string(make([]byte, 65)) }), "Policy.Name"},
 		{"name with a line", change(func(p *ratelimit.Policy) { p.Name = "a\r\nb" }), "Policy.Name"},
 		{"limit", change(func(p *ratelimit.Policy) { p.Limit = 0 }), "Limit is 0, want at least 1"},
+		{"permits that no header can say", ratelimit.Config{Policies: []ratelimit.Policy{{Name: "streams", Unit: ratelimit.Concurrency, Limit: 1e9 + 1}}}, "Limit is 1000000001, want at most a billion permits"},
 		{"negative limit", change(func(p *ratelimit.Policy) { p.Limit = -1 }), "Limit is -1, want at least 1"},
 		{"too fast", change(func(p *ratelimit.Policy) { p.Limit = 1e9 }), "Limit is 1000000000, want at most a billion a minute"},
 		{"no window", change(func(p *ratelimit.Policy) { p.Window = 0 }), "Window is 0s"},

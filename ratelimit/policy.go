@@ -61,8 +61,8 @@ type Policy struct {
 	Name string
 	// Unit is what is counted. The zero value means [Requests].
 	Unit Unit
-	// Limit is how many units a key gets in each Window, or how many permits it
-	// has at once. At least 1, and at most a billion a minute. Required.
+	// Limit is how many units a key gets in each Window, at most a billion a minute,
+	// or how many permits it has at once, at most a billion. At least 1. Required.
 	Limit int64
 	// Window is the time in which Limit units come back, evenly. Required,
 	// except for [Concurrency], which has none. Clients are told of it if it is a
@@ -108,6 +108,9 @@ func (p *Policy) Validate() error {
 		if p.Window != 0 || p.Burst != 0 {
 			return fmt.Errorf("ratelimit: policy %q: Window and Burst mean nothing for concurrency", p.Name)
 		}
+		if p.Limit > maxPermits {
+			return fail("Limit", p.Limit, "at most a billion permits")
+		}
 		return nil
 	case "", Requests, Tokens:
 		return p.validateRate(fail)
@@ -115,6 +118,9 @@ func (p *Policy) Validate() error {
 		return fail("Unit", p.Unit, "requests, tokens or concurrency")
 	}
 }
+
+// maxPermits is what no service reaches, and what a header can say.
+const maxPermits = 1_000_000_000
 
 func (p *Policy) validateRate(fail func(string, any, string) error) error {
 	if p.Window <= 0 || p.Window > gcra.MaxFill {

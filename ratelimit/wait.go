@@ -137,6 +137,10 @@ func (p *paced) RoundTrip(r *http.Request) (*http.Response, error) {
 		res.finish(ctx)
 		return nil, err
 	}
+	if resp.Body == nil { // that of a transport made for tests
+		res.finish(ctx)
+		return resp, nil
+	}
 	b := &body{ReadCloser: resp.Body, done: func() { res.finish(ctx) }}
 	resp.Body = b
 	if w, ok := b.ReadCloser.(io.Writer); ok { // of a connection that was upgraded

@@ -191,9 +191,17 @@ func TestRoundTripperFails(t *testing.T) {
 			Policies: []ratelimit.Policy{streamPolicy}, Limiter: l,
 			PlanOf: func(r *http.Request) string { return r.Header.Get("X-User") },
 		})
+		empty := m.RoundTripper(transport(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 204, Request: r}, nil
+		}))
+		resp, err := empty.RoundTrip(httptest.NewRequest("GET", "http://api.example/", nil))
+		require.NoError(t, err)
+		require.Nil(t, resp.Body)
+		require.Equal(t, []int64{1}, left(t, l, "api.example", streamPolicy), "no body to wait for the end of")
+
 		down := errors.New("down")
 		rt := m.RoundTripper(transport(func(*http.Request) (*http.Response, error) { return nil, down }))
-		_, err := rt.RoundTrip(httptest.NewRequest("GET", "http://api.example/", nil))
+		_, err = rt.RoundTrip(httptest.NewRequest("GET", "http://api.example/", nil))
 		require.ErrorIs(t, err, down)
 		require.Equal(t, []int64{1}, left(t, l, "api.example", streamPolicy))
 		r := httptest.NewRequest("GET", "http://api.example/", nil)
