@@ -45,7 +45,8 @@ type FileConfig struct {
 // state, whatever happens, and only its owner may read it (mode 0600). It may be
 // changed by several processes, as by a server and a command: they wait for each
 // other with a lock on a file beside it, Path + ".lock" (not on Windows, Solaris
-// and AIX, where only one process may write). A changed file is read again. If
+// and AIX, where only one process may write). They have to run as one user, since
+// whoever writes the file owns it afterwards. A changed file is read again. If
 // it can't be read, or if anything in it is wrong, the last good state stays in
 // force, OnReload is told, and nothing is written until the file is mended.
 //

@@ -121,6 +121,11 @@ func (r *row) record() (*auth.Record, error) {
 			return nil, fmt.Errorf("sqlstore: previous hash of %s: %w", r.id, err)
 		}
 	}
+	// A record that could not be written again would hold up those that are written
+	// with it.
+	if err := rec.Validate(); err != nil {
+		return nil, fmt.Errorf("sqlstore: record %s: %w", r.id, err)
+	}
 	return rec, nil
 }
 

@@ -99,6 +99,8 @@ func TestNonsense(t *testing.T) {
 		{"metadata", 7, "secret", "metadata of "},
 		{"current hash", 16, []byte("short"), "current hash of "},
 		{"previous hash", 17, int64(1), "previous hash of "},
+		{"owner", 4, "", "Owner is required"},
+		{"scopes", 6, "read read", `scope "read" is there twice`},
 		{"type", 9, "yesterday", "sqlstore: sql: Scan error"},
 	}
 	for _, tt := range tests {
