@@ -52,13 +52,14 @@ type FileConfig struct {
 //
 // A File is safe for use by several goroutines.
 type File struct {
-	cfg   FileConfig
-	start time.Time
-	next  atomic.Int64 // when to look at the file again, in ns after start
-	state atomic.Pointer[fileState]
-	mu    sync.Mutex // held while the file is read or written
-	tried stamp      // what was read last, for good or bad; guarded by mu
-	bad   error      // what was wrong with it; guarded by mu
+	cfg     FileConfig
+	start   time.Time
+	next    atomic.Int64 // when to look at the file again, in ns after start
+	state   atomic.Pointer[fileState]
+	writing chan struct{} // holds one while an Update is at work or waits for another process
+	mu      sync.Mutex    // held while the file is read or written
+	tried   stamp         // what was read last, for good or bad; guarded by mu
+	bad     error         // what was wrong with it; guarded by mu
 }
 
 // fileState is what the file held. It isn't changed, but replaced.
@@ -91,7 +92,7 @@ func OpenFile(cfg FileConfig) (*File, error) {
 	if cfg.CheckEvery == 0 {
 		cfg.CheckEvery = time.Second
 	}
-	f := &File{cfg: cfg, start: time.Now()}
+	f := &File{cfg: cfg, start: time.Now(), writing: make(chan struct{}, 1)}
 	f.state.Store(&fileState{})
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -130,18 +131,24 @@ func (f *File) Update(ctx context.Context, change func(*Record) (*Record, error)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	f.mu.Lock()
-	unlock, err := lockFile(f.target() + ".lock")
+	// Not with f.mu held: while this waits, the file is still looked at.
+	select {
+	case f.writing <- struct{}{}:
+		defer func() { <-f.writing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	unlock, err := lockFile(ctx, f.target()+".lock")
 	if err != nil {
-		f.mu.Unlock()
 		return fmt.Errorf("auth: locking the file of keys: %w", err)
 	}
+	f.mu.Lock()
 	news, bad := f.readLocked()
 	if err = bad; err == nil {
 		err = f.updateLocked(change, ids)
 	}
-	unlock()
 	f.mu.Unlock()
+	unlock()
 	if news {
 		f.report(ctx, bad)
 	}

@@ -2,5 +2,7 @@
 
 package auth
 
+import "context"
+
 // lockFile does nothing: package syscall has no lock for this system.
-func lockFile(string) (unlock func(), err error) { return func() {}, nil }
+func lockFile(context.Context, string) (unlock func(), err error) { return func() {}, nil }
