@@ -142,7 +142,7 @@ func (s *shard) decide(h *Hold, changes *[maxPolicies]change, now int64) (grante
 		default:
 			ch.from = s.buckets.Get(ch.id)
 			check(c, ch, now, h.MaxWait)
-			if ch.new = ch.from <= now && ch.full > now && !c.Refused; ch.new {
+			if ch.new = ch.from == 0 && ch.full > now && !c.Refused; ch.new {
 				added++
 			}
 		}
@@ -219,7 +219,7 @@ func (m *Memory) Settle(_ context.Context, h *Hold) error {
 			full := ch.bucket.Adjust(from, now, c.Cost, c.Actual)
 			// A debt for which there is no place is one of a key that was forgotten
 			// because it had used little: it is forgiven.
-			if from > now || full > now && s.buckets.Reserve(1, hash, now, m.fill) {
+			if from != 0 || full > now && s.buckets.Reserve(1, hash, now, m.fill) {
 				s.buckets.Set(ch.id, full, now)
 			}
 		}

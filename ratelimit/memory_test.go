@@ -284,6 +284,27 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.Greater(t, m.Len(), most*9/10)
 }
 
+// TestPlaceOfAFullBucketIsUsedAgain lets one key come back again and again to a Memory
+// that has no place left: it needs none, and so nobody is forgotten for it.
+func TestPlaceOfAFullBucketIsUsedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := ratelimit.NewMemory(64)
+		slow := ratelimit.Policy{Name: "slow", Limit: 100, Window: 1000 * time.Hour}
+		fast := ratelimit.Policy{Name: "fast", Limit: 1000, Window: time.Second}
+		for i := range 63 {
+			take(t, m, strconv.Itoa(i), charge(&slow, 1))
+		}
+		for range 50 {
+			take(t, m, "x", charge(&fast, 1))
+			require.Equal(t, 64, m.Len())
+			time.Sleep(time.Second)
+		}
+		for i := range 63 {
+			require.Equal(t, []int64{99}, left(t, m, strconv.Itoa(i), slow))
+		}
+	})
+}
+
 // TestMemoryPerKey measures what the documentation of Memory claims.
 func TestMemoryPerKey(t *testing.T) {
 	live := func() float64 {

@@ -41,7 +41,8 @@ type Fill func(policy int, left int64) float64
 // buckets of one key lie side by side.
 func ID(hash uint64, policy int) uint64 { return hash<<PolicyBits | uint64(policy) }
 
-// Get returns when the bucket is full again; 0 if it is not in the table.
+// Get returns when the bucket is full again, which may be past; 0 if it is not in
+// the table.
 func (t *Table) Get(id uint64) int64 {
 	if len(t.slots) == 0 {
 		return 0
@@ -88,7 +89,7 @@ func (t *Table) Set(id uint64, full, now int64) {
 	}
 }
 
-// Reserve makes room for n more buckets, whose key must not be given up for it.
+// Reserve makes room for n more buckets. None of their key is given up for it.
 // It reports false if there is none: if all that it found are more than half used,
 // it forgets none of them, since that would fill them.
 func (t *Table) Reserve(n int, key uint64, now int64, fill Fill) bool {
@@ -121,12 +122,12 @@ func (t *Table) evict(key uint64, now int64, fill Fill) bool {
 		}
 		s := t.slots[t.hand]
 		switch {
-		case s.id == 0:
+		case s.id == 0, s.id>>PolicyBits == key<<PolicyBits>>PolicyBits:
 		case s.full <= now:
 			t.remove(t.hand)
 			victim = -1 // it may have moved
 			continue    // another one may have moved here
-		case t.used == before && s.id>>PolicyBits != key<<PolicyBits>>PolicyBits:
+		case t.used == before:
 			if f := fill(int(s.id&(1<<PolicyBits-1)), s.full-now); f <= least {
 				victim, least = t.hand, f
 			}
