@@ -31,8 +31,9 @@ const (
 // any two do with a probability below one in a million. Permits take more, but
 // there are only as many as there are requests being served.
 //
-// If there is no place for a new key, those whose buckets are full again are
-// forgotten, which changes nothing for them, then one that has used the least.
+// If there is no place for a new key, it looks at some, and forgets those whose
+// buckets are full again, which changes nothing for them, else the one that has used
+// the least.
 // A bucket that is more than half used is never forgotten, so that a flood of new
 // keys can't fill it again; if there are only such, new keys are refused.
 type Memory struct {
