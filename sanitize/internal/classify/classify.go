@@ -17,19 +17,24 @@ import (
 	"math"
 )
 
-// model is written by the command in train, from a corpus that is not in the repository: three parameters, then the weights.
+// model is written by the command in train, from a corpus that is not in the repository: four parameters, then the weights.
 //
 //go:embed model.bin
 var model string
 
-// Window is how many words are judged together.
-const Window = 64
+// Window is how many words are judged together, and Short how many also are in a text that is longer than a window: an
+// instruction in a document is shorter.
+const (
+	Window = 64
+	Short  = 24
+)
 
 // Where the parameters stand, as float32.
 const (
 	scaleAt    = 4 * iota // what a weight of 1 is worth
 	biasAt                // log-odds of a text without known words
 	offsetAt              // words that are added to the length of a window
+	marginAt              // log-odds by which a short window has to be worse
 	headerSize            // the weights follow, one int8 each
 )
 
@@ -37,32 +42,46 @@ const (
 // had not seen.
 func Logit(view []byte) float64 {
 	var (
-		r    = reader{view: view}
-		f    Feature
-		ring [Window]int32
-		sum  int32
-		n    int
-		best = int32(math.MinInt32)
-		// The two words before: a word said over and over says no more than once.
-		last, beforeLast = uint32(math.MaxUint32), uint32(math.MaxUint32)
+		r          = reader{view: view}
+		f          Feature
+		ring       [Window]int32
+		sum, short int32
+		n          int
+		// The worst windows.
+		best, bestShort = int32(math.MinInt32), int32(math.MinInt32)
+		// The three words before: a word said over and over, or a bracket around each, says no more than once.
+		last = [3]uint32{math.MaxUint32, math.MaxUint32, math.MaxUint32}
 	)
 	for r.next(&f) {
 		w := int32(0)
-		if f[0] != last && f[0] != beforeLast {
+		if f[0] != last[0] && f[0] != last[1] && f[0] != last[2] {
 			w = weight(f[0]) + weight(f[1]) + weight(f[2])
+			if f[3] != 0 {
+				w += weight(f[3]) + weight(f[4]) + weight(f[5])
+			}
 		}
-		beforeLast, last = last, f[0]
+		last = [3]uint32{f[0], last[0], last[1]}
 		sum += w - ring[n%Window]
+		if short += w; n >= Short {
+			short -= ring[(n-Short)%Window]
+		}
+		if n >= Short-1 {
+			bestShort = max(bestShort, short)
+		}
 		ring[n%Window] = w
 		if n++; n >= Window {
 			best = max(best, sum)
 		}
 	}
-	if n < Window {
-		best = sum
+	if n <= Window {
+		return logit(sum, n)
 	}
-	length := float64(min(n, Window)) + param(offsetAt)
-	return float64(best)*param(scaleAt)/math.Sqrt(length) + param(biasAt)
+	return max(logit(best, Window), logit(bestShort, Short)-param(marginAt))
+}
+
+// logit turns the sum of the weights of n words into log-odds.
+func logit(sum int32, n int) float64 {
+	return float64(sum)*param(scaleAt)/math.Sqrt(float64(n)+param(offsetAt)) + param(biasAt)
 }
 
 // Score is Logit as a probability.

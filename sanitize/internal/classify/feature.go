@@ -1,11 +1,15 @@
 package classify
 
 // Buckets is the number of weights: features are hashed into so many.
-const Buckets = 1 << 17
+const (
+	bucketBits = 17
+	Buckets    = 1 << bucketBits
+)
 
-// Feature is what one word adds to a text: itself, its stem, and its stem together with that of the word before it, as numbers of
-// buckets. Triples of words were tried and found worse on texts from new sources.
-type Feature [3]uint32
+// Feature is what one word adds to a text, as numbers of buckets: itself, its stem, and its stem together with that of the word
+// before it; then its class, and its class together with those of the one and of the two words before it that have one. Bucket 0
+// stands for nothing.
+type Feature [6]uint32
 
 // stem is how many bytes of a word stand for it in pairs: ignore, ignored and ignoring are one.
 const stem = 6
@@ -42,7 +46,13 @@ type reader struct {
 	view []byte
 	at   int
 	last uint32 // stem of the word before
+	// The classes of the last two words that have one, and how many words without a class came since.
+	before [2]class
+	gap    int
 }
+
+// maxGap is how many words without a class may stand between two that are taken together.
+const maxGap = 5
 
 const (
 	seed  = 0x811C9DC5
@@ -58,35 +68,76 @@ func (r *reader) next(f *Feature) bool {
 	if i == len(view) {
 		return false
 	}
-	var h, root uint32
+	var (
+		h, root uint32
+		c       class
+	)
 	switch kinds[view[i]] {
 	case isWord:
+		start := i
 		h, root, i = word(view, i)
+		if c = classOf(h); c == 0 && i-start >= stem {
+			c = classOf(root ^ salt)
+		}
 	case isHigh:
+		start := i
 		h, root, i = high(view, i)
+		if view[start] >= 0xE3 {
+			c = classOf(pairOf(r.last, h))
+		}
+		if c == 0 {
+			c = classOf(h)
+		}
+		if c == 0 && i-start >= 2*stem {
+			c = classOf(root ^ salt)
+		}
 	default: // a number or a row of one sign, by its length
 		start, k := i, kinds[view[i]]
-		c := view[i]
+		sign := view[i]
 		if k == isDigit {
-			c = '0'
+			sign = '0'
 		}
-		for i < len(view) && (view[i] == c || k == isDigit && kinds[view[i]] == isDigit) {
+		for i < len(view) && (view[i] == sign || k == isDigit && kinds[view[i]] == isDigit) {
 			i++
 		}
 		most := 3
 		if k == isDigit {
 			most = 4
 		}
-		h = (seed ^ uint32(c)) * prime
+		h = (seed ^ uint32(sign)) * prime
 		h = (h ^ uint32(min(i-start, most))) * prime //nolint:gosec // at most 4
 		root = h
+		c = signClass[view[start]]
 	}
 	r.at = i
 	f[0] = bucket(h)
 	f[1] = bucket(root + 0x9E3779B9)
 	f[2] = bucket(root*31 + r.last*0x85EBCA6B + 1)
 	r.last = root
+	r.classes(f, c)
 	return true
+}
+
+// classes adds the features of a word's class.
+func (r *reader) classes(f *Feature, c class) {
+	f[3], f[4], f[5] = 0, 0, 0
+	if c == 0 {
+		if r.gap++; r.gap > maxGap {
+			r.before = [2]class{}
+		}
+		return
+	}
+	r.gap = 0
+	if c == r.before[1] { // once is enough
+		return
+	}
+	key := c + 1<<classBits
+	f[3] = bucket(key * prime)
+	key = key<<classBits | r.before[1]
+	f[4] = bucket(key * prime)
+	key = key<<classBits | r.before[0]
+	f[5] = bucket(key * prime)
+	r.before[0], r.before[1] = r.before[1], c
 }
 
 // word hashes the word at view[i], and its stem.
@@ -131,7 +182,7 @@ func bucket(h uint32) uint32 {
 	h ^= h >> 15
 	h *= 0x2C1B3C6D
 	h ^= h >> 12
-	return h * 0x297A2D39 >> (32 - 17)
+	return max(1, h*0x297A2D39>>(32-bucketBits))
 }
 
 // Features returns the features of every word of a folded text.

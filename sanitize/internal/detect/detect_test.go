@@ -105,7 +105,7 @@ func TestConfig(t *testing.T) {
 		require.Contains(t, ruleIDs(e), "acme.refund")
 	})
 	t.Run("weights that the documentation promises", func(t *testing.T) {
-		for _, c := range []struct{ weight, least float64 }{{3.5, detect.WarnThreshold}, {5, detect.BlockThreshold}} {
+		for _, c := range []struct{ weight, least float64 }{{5.3, detect.WarnThreshold}, {6.6, detect.BlockThreshold}} {
 			e := newEngine(t, detect.Config{Rules: []detect.Rule{{ID: "a.b", Family: "f", Weight: c.weight, Patterns: []string{"library {6} sunday*"}}}})
 			score, findings := e.Scan("Is the public library in our town open on Sundays as well, or is it closed?")
 			require.Equal(t, []string{"a.b"}, ids(findings))

@@ -28,9 +28,12 @@ const (
 	// mentionedFactor is what any other match loses there, for each of up to two
 	// signs that the text is about attacks.
 	mentionedFactor = 0.25
+	// classifierInContext is what the opinion of the classifier is worth there: it
+	// tells words of attacks, not who means them.
+	classifierInContext = 0.4
 	// The log-odds of the classifier are cut off at both ends: it must not outvote
 	// a clear rule. Its opinion is reported from reportClassifier on.
-	minClassifier    = -2
+	minClassifier    = -3
 	maxClassifier    = 6
 	reportClassifier = 1
 )
@@ -61,7 +64,15 @@ func newScratch(e *Engine) *scratch {
 // Scan returns how likely it is, from 0 to 1, that text tries to inject
 // instructions, and why: one finding for each rule, the weightiest first. It
 // allocates only when there is a finding. text need not be valid UTF-8.
-func (e *Engine) Scan(text string) (float64, []Finding) {
+func (e *Engine) Scan(text string) (float64, []Finding) { return e.scan(text, math.NaN()) }
+
+// ScanWith is Scan with logOdds for the opinion of the classifier. It is for
+// measuring with classifiers that have not seen the text.
+func (e *Engine) ScanWith(text string, logOdds float64) (float64, []Finding) {
+	return e.scan(text, logOdds)
+}
+
+func (e *Engine) scan(text string, logOdds float64) (float64, []Finding) {
 	s := e.pool.Get().(*scratch) //nolint:errcheck,forcetypeassert // the pool holds nothing else
 	defer e.pool.Put(s)
 	s.found = s.found[:0]
@@ -71,7 +82,10 @@ func (e *Engine) Scan(text string) (float64, []Finding) {
 		e.scanView(s, i)
 	}
 	e.observe(s)
-	e.classify(s)
+	if math.IsNaN(logOdds) {
+		logOdds = logit(&s.text)
+	}
+	e.classify(s, logOdds)
 	score := e.score(s)
 	s.found = slices.DeleteFunc(s.found, func(f Finding) bool { return f.Weight <= 0 })
 	if len(s.found) == 0 {
@@ -131,24 +145,29 @@ func (e *Engine) observe(s *scratch) {
 	}
 }
 
-// classify asks the classifier about every view and keeps its worst opinion. Of
-// a text that is mostly an encoding it sees what that encodes and not the
-// encoding, which would tell it nothing.
-func (e *Engine) classify(s *scratch) {
-	s.opinion = math.Inf(-1)
+// logit asks the classifier about every view and returns its worst opinion. Of a
+// text that is mostly an encoding it sees what that encodes and not the encoding,
+// which would tell it nothing.
+func logit(text *shadow.Text) float64 {
+	worst := math.Inf(-1)
 	hidden := 0
-	for i := 1; i < s.text.Len(); i++ {
-		v := s.text.View(i)
+	for i := 1; i < text.Len(); i++ {
+		v := text.View(i)
 		if v.Depth == 1 {
 			hidden = max(hidden, v.End-v.Start)
 		}
-		s.opinion = max(s.opinion, classify.Logit(v.Bytes))
+		worst = max(worst, classify.Logit(v.Bytes))
 	}
-	if main := s.text.View(0); 2*hidden < main.End-main.Start || s.text.Len() == 1 {
-		s.opinion = max(s.opinion, classify.Logit(main.Bytes))
+	if main := text.View(0); 2*hidden < main.End-main.Start || text.Len() == 1 {
+		worst = max(worst, classify.Logit(main.Bytes))
 	}
+	return worst
+}
+
+// classify takes note of the opinion of the classifier.
+func (e *Engine) classify(s *scratch, logOdds float64) {
 	r := &e.rules[e.byID.classifier]
-	s.opinion = r.Weight * min(max(s.opinion, minClassifier), maxClassifier)
+	s.opinion = r.Weight * min(max(logOdds, minClassifier), maxClassifier)
 	if s.opinion >= reportClassifier {
 		e.add(s, e.byID.classifier, 0)
 		s.found[len(s.found)-1].Weight = s.opinion
@@ -181,7 +200,9 @@ func (e *Engine) score(s *scratch) float64 {
 	}
 	for i := range s.found {
 		f := &s.found[i]
-		if context > 0 && f.Weight > 0 && (f.Quoted || f.Via == shadow.Fragments.String()) {
+		if context > 0 && f.Rule == e.rules[e.byID.classifier].ID {
+			f.Weight *= classifierInContext
+		} else if context > 0 && f.Weight > 0 && (f.Quoted || f.Via == shadow.Fragments.String()) {
 			f.Weight *= quotedFactor
 		} else if context > 0 && f.Weight > 0 && f.Via == "" {
 			f.Weight *= 1 - float64(min(context, 2))*mentionedFactor

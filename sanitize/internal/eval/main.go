@@ -4,6 +4,12 @@
 //
 //	go run ./sanitize/internal/eval corpus.jsonl
 //	go run ./sanitize/internal/eval -disguise corpus.jsonl
+//	go run ./sanitize/internal/eval -logits left-out.tsv corpus.jsonl
+//	go run ./sanitize/internal/eval -embed sanitize/internal/detect/testdata/unseen.jsonl
+//
+// With -logits the classifier's opinion is read from a file that its training wrote:
+// what a classifier said of each text that had not seen its source. With -embed
+// attacks of the family indirect are also put in the middle of harmless mails.
 //
 // A line of the corpus is an object with "id", "text", "label" (injection or
 // benign), "family", "tier" and "source".
@@ -40,6 +46,8 @@ func main() {
 	disabled := flag.String("disabled", "", "rules or families to leave out, by commas, such as classifier")
 	show := flag.String("show", "", "list what is wrong in families with this in their name")
 	source := flag.String("source", "", "only sources that contain one of these, by commas; with a leading ! all others")
+	logits := flag.String("logits", "", "take the classifier's log-odds from this file: lines of an id, a tab, a number")
+	embed := flag.Bool("embed", false, "add mails with attacks in the middle, and mails without")
 	predictions := flag.String("predictions", "", "write a line for each text to this file")
 	flag.Parse()
 	if flag.NArg() != 1 {
@@ -58,6 +66,15 @@ func main() {
 		log.Fatal(err)
 	}
 	lines = fromSources(lines, *source)
+	if *embed {
+		lines = append(lines, embedded(lines)...)
+	}
+	scan := engine.Scan
+	if *logits != "" {
+		if scan, err = leftOut(engine, *logits, lines); err != nil {
+			log.Fatal(err)
+		}
+	}
 	if *disguises {
 		reportDisguises(os.Stdout, engine, lines, *threshold)
 		return
@@ -71,7 +88,7 @@ func main() {
 		defer f.Close()
 		out = f
 	}
-	report(os.Stdout, out, engine, lines, *threshold, *show)
+	report(os.Stdout, out, scan, lines, *threshold, *show)
 }
 
 func read(path string) ([]line, error) {
@@ -121,13 +138,16 @@ type prediction struct {
 	Micros  float64  `json:"us"`
 }
 
+// A scanner judges a text.
+type scanner func(text string) (float64, []detect.Finding)
+
 // report scans every line, writes what it finds to out, and sums up to w.
-func report(w, out io.Writer, engine *detect.Engine, lines []line, threshold float64, show string) {
+func report(w, out io.Writer, scan scanner, lines []line, threshold float64, show string) {
 	var families tally
 	rules := ruleCounts{}
 	for _, l := range lines {
 		began := time.Now()
-		score, findings := engine.Scan(l.Text)
+		score, findings := scan(l.Text)
 		p := prediction{ID: l.ID, Flagged: score >= threshold, Score: score, Micros: float64(time.Since(began).Nanoseconds()) / 1e3}
 		for _, f := range findings {
 			rules.add(f.Rule, l.Label == "benign")

@@ -47,7 +47,7 @@ func TestReportOnTheCarriedCorpus(t *testing.T) {
 	engine, err := detect.New(detect.Config{})
 	require.NoError(t, err)
 	var out, predictions bytes.Buffer
-	report(&out, &predictions, engine, lines, detect.BlockThreshold, "")
+	report(&out, &predictions, engine.Scan, lines, detect.BlockThreshold, "")
 	require.Contains(t, out.String(), "tier A: mean recall")
 	require.Equal(t, len(lines), strings.Count(predictions.String(), "\n"))
 

@@ -17,6 +17,7 @@ type text struct {
 	attack bool
 	group  int                  // of sources that may share texts
 	size   int                  // texts with this source and label
+	ours   bool                 // of the supplement
 	views  [][]classify.Feature // words of the folded text, and of what was hidden in it
 	z      float64              // what a model that had not seen the group said
 }
@@ -44,8 +45,27 @@ func groupOf(source string) string {
 	return repository
 }
 
-// read reads and folds the corpus.
-func read(name string) ([]*text, error) {
+// folds is how many parts of the supplement are left out, one after the other.
+const folds = 8
+
+// read reads and folds the corpus and, if it has a name, the supplement.
+func read(corpus, supplement string) ([]*text, error) {
+	texts, err := readFile(corpus)
+	if err != nil || supplement == "" {
+		return texts, err
+	}
+	groups := 0
+	for _, t := range texts {
+		groups = max(groups, t.group+1)
+	}
+	more, err := readFile(supplement)
+	for i, t := range more {
+		t.ours, t.group = true, groups+i%folds
+	}
+	return append(texts, more...), err
+}
+
+func readFile(name string) ([]*text, error) {
 	f, err := os.Open(name) //nolint:gosec // the operator names it
 	if err != nil {
 		return nil, err

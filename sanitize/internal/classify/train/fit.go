@@ -18,15 +18,18 @@ type options struct {
 	offset   float64
 	minDocs  int
 	share    float64
+	margin   float64
+	ours     float64
 }
 
-var defaults = options{epochs: 12, rate: 0.3, l2: 1e-3, offset: 8, minDocs: 3, share: 0.5}
+var defaults = options{epochs: 12, rate: 0.15, l2: 1e-3, offset: 8, minDocs: 3, share: 0.5, margin: 0.6, ours: 3}
 
 // A trained model: the weight of each bucket.
 type trained struct {
 	w      []float32
 	bias   float64
 	offset float64
+	margin float64
 }
 
 // fit trains on all texts but those of group left and those whose attack does not show. It is logistic regression by AdaGrad;
@@ -34,7 +37,7 @@ type trained struct {
 func fit(texts []*text, left int, o options) *trained {
 	samples := choose(texts, left, o)
 	use := common(samples, o)
-	m := &trained{w: make([]float32, classify.Buckets), offset: o.offset}
+	m := &trained{w: make([]float32, classify.Buckets), offset: o.offset, margin: o.margin}
 	squares := make([]float32, classify.Buckets)
 	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same order each time
 	squareBias := 1.0
@@ -81,6 +84,9 @@ func choose(texts []*text, left int, o options) []sample {
 			continue
 		}
 		s := sample{views: t.views, attack: t.attack, weight: math.Pow(float64(t.size), -o.share)}
+		if t.ours {
+			s.weight *= o.ours
+		}
 		samples = append(samples, s)
 		sum[s.attack] += s.weight
 	}
@@ -108,36 +114,56 @@ func common(samples []sample, o options) []bool {
 		}
 	}
 	use := make([]bool, classify.Buckets)
-	for b := range use {
+	for b := 1; b < len(use); b++ {
 		use[b] = docs[b] >= o.minDocs
 	}
 	return use
 }
 
-// worst returns the window of a text that looks most like an attack.
+// worst returns the window of a text that looks most like an attack. A long text has short windows, too, and these have to look
+// worse by the margin.
 func (m *trained) worst(views [][]classify.Feature) (words []classify.Feature, z float64) {
 	z = math.Inf(-1)
 	for _, view := range views {
-		sum := 0.0
-		for i, f := range view {
-			sum += m.of(f)
-			if i >= classify.Window {
-				sum -= m.of(view[i-classify.Window])
-			}
-			if i+1 < classify.Window && i+1 < len(view) {
-				continue
-			}
-			from := max(0, i+1-classify.Window)
-			if s := sum / math.Sqrt(float64(i+1-from)+m.offset); s > z {
-				words, z = view[from:i+1], s
-			}
+		if from, s := m.worstOf(view, classify.Window); s > z {
+			words, z = view[from:min(len(view), from+classify.Window)], s
+		}
+		if len(view) <= classify.Window {
+			continue
+		}
+		if from, s := m.worstOf(view, classify.Short); s-m.margin > z {
+			words, z = view[from:from+classify.Short], s-m.margin
 		}
 	}
 	return words, z + m.bias
 }
 
+// worstOf returns where the worst window of a size begins, and what it scores. A text that is shorter is a window.
+func (m *trained) worstOf(view []classify.Feature, size int) (from int, z float64) {
+	z = math.Inf(-1)
+	sum := 0.0
+	for i, f := range view {
+		sum += m.of(f)
+		if i >= size {
+			sum -= m.of(view[i-size])
+		}
+		if i+1 < size && i+1 < len(view) {
+			continue
+		}
+		start := max(0, i+1-size)
+		if s := sum / math.Sqrt(float64(i+1-start)+m.offset); s > z {
+			from, z = start, s
+		}
+	}
+	return from, z
+}
+
 func (m *trained) of(f classify.Feature) float64 {
-	return float64(m.w[f[0]] + m.w[f[1]] + m.w[f[2]])
+	sum := float32(0)
+	for _, b := range f {
+		sum += m.w[b]
+	}
+	return float64(sum)
 }
 
 func (m *trained) score(t *text) float64 {
@@ -159,7 +185,7 @@ func (m *trained) write(w io.Writer, a, b float64) error {
 	slices.Sort(all)
 	step := all[len(all)*999/1000] / 127 // what lies beyond is cut
 	var out bytes.Buffer
-	for _, p := range []float64{a * step, a*m.bias + b, m.offset} {
+	for _, p := range []float64{a * step, a*m.bias + b, m.offset, a * m.margin} {
 		_ = binary.Write(&out, binary.LittleEndian, float32(p))
 	}
 	for _, x := range m.w {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,7 +37,7 @@ func corpusFile(t *testing.T) string {
 }
 
 func TestTrain(t *testing.T) {
-	texts, err := read(corpusFile(t))
+	texts, err := read(corpusFile(t), "")
 	require.NoError(t, err)
 	require.Len(t, texts, 90)
 	leaveOut(texts, defaults)
@@ -56,12 +57,12 @@ func TestTrain(t *testing.T) {
 	require.NoError(t, fit(texts, -1, defaults).write(&first, a, b))
 	require.NoError(t, fit(texts, -1, defaults).write(&second, a, b))
 	require.Equal(t, first.Bytes(), second.Bytes(), "the same corpus gives the same weights")
-	require.Equal(t, 12+classify.Buckets, first.Len())
+	require.Equal(t, 16+classify.Buckets, first.Len())
 }
 
 // The group that is left out, and attacks that don't show, are not learned from.
 func TestLeftOut(t *testing.T) {
-	texts, err := read(corpusFile(t))
+	texts, err := read(corpusFile(t), "")
 	require.NoError(t, err)
 	samples := choose(texts, texts[0].group, defaults)
 	require.Len(t, samples, 60)
@@ -86,10 +87,64 @@ func TestGroups(t *testing.T) {
 }
 
 func TestReadFails(t *testing.T) {
-	_, err := read(t.TempDir() + "/none")
+	_, err := read(t.TempDir()+"/none", "")
 	require.ErrorIs(t, err, os.ErrNotExist)
 	name := t.TempDir() + "/bad.jsonl"
 	require.NoError(t, os.WriteFile(name, []byte("{\n"), 0o600))
-	_, err = read(name)
+	_, err = read(name, "")
 	require.Error(t, err)
+}
+
+// The supplement is left out in parts, weighs more, and is told apart.
+func TestSupplement(t *testing.T) {
+	texts, err := read(corpusFile(t), "supplement.jsonl")
+	require.NoError(t, err)
+	corpus, ours := split(texts)
+	require.Len(t, corpus, 90)
+	require.Greater(t, len(ours), 1500)
+	groups, labels := map[int]int{}, map[string]int{}
+	for _, x := range ours {
+		groups[x.group]++
+		labels[x.Label]++
+	}
+	require.Len(t, groups, folds)
+	require.Greater(t, labels["injection"], 700)
+	require.Greater(t, labels["benign"], 700)
+	for _, x := range corpus {
+		require.Zero(t, groups[x.group])
+	}
+	o := defaults
+	o.ours = 1
+	require.Greater(t, shareOf(choose(texts, -1, defaults), 90), shareOf(choose(texts, -1, o), 90))
+
+	_, err = read(corpusFile(t), t.TempDir()+"/none")
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// shareOf is the part of the weight that the samples from the nth on have.
+func shareOf(samples []sample, n int) float64 {
+	ours, all := 0.0, 0.0
+	for i, s := range samples {
+		all += s.weight
+		if i >= n {
+			ours += s.weight
+		}
+	}
+	return ours / all
+}
+
+// A long text is judged by short windows, too, and these have to look worse by the margin.
+func TestShortWindow(t *testing.T) {
+	long := classify.Features([]byte(strings.Repeat("the sun shone on the hill. ", 40) + "obey me now" + strings.Repeat(" the sun shone on the hill.", 40)))
+	m := &trained{w: make([]float32, classify.Buckets), offset: 8}
+	for _, f := range classify.Features([]byte("obey me now")) {
+		m.w[f[0]] = 1
+	}
+	words, z := m.worst([][]classify.Feature{long})
+	require.Len(t, words, classify.Short)
+	require.True(t, slices.ContainsFunc(words, func(f classify.Feature) bool { return f[0] == classify.Features([]byte("obey"))[0][0] }))
+	m.margin = 10
+	whole, less := m.worst([][]classify.Feature{long})
+	require.Len(t, whole, classify.Window)
+	require.Less(t, less, z)
 }

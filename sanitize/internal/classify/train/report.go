@@ -53,7 +53,7 @@ func report(w io.Writer, texts []*text, verbose bool) {
 		}
 	}
 	slices.Sort(harmless)
-	for _, rate := range []float64{0.001, 0.003, 0.005, 0.01} {
+	for _, rate := range []float64{0.001, 0.003, 0.005, 0.01, 0.03, 0.05} {
 		least := harmless[len(harmless)-1-int(rate*float64(len(harmless)))]
 		hit, all := recall(texts, least)
 		mean, n := 0.0, 0.0
@@ -101,4 +101,16 @@ func details(w io.Writer, texts []*text, least float64, hit, all map[string]floa
 	for _, family := range slices.Sorted(maps.Keys(accused)) {
 		fmt.Fprintf(w, "      accused: %-20s %d\n", family, accused[family])
 	}
+}
+
+// split tells the corpus from the supplement.
+func split(texts []*text) (corpus, ours []*text) {
+	for _, t := range texts {
+		if t.ours {
+			ours = append(ours, t)
+		} else {
+			corpus = append(corpus, t)
+		}
+	}
+	return corpus, ours
 }
