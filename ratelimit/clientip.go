@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -125,8 +126,8 @@ func (c ClientIP) trusts(a netip.Addr) bool {
 // first. next splits the last entry off a line; what it can't read is not ok.
 func (c ClientIP) walk(peer netip.Addr, lines []string, next func(string) (rest string, a netip.Addr, ok bool)) netip.Addr {
 	hops := 0
-	for i := len(lines) - 1; i >= 0; i-- {
-		for rest := lines[i]; rest != ""; hops++ {
+	for _, line := range slices.Backward(lines) {
+		for rest := line; rest != ""; hops++ {
 			var hop netip.Addr
 			var ok bool
 			if rest, hop, ok = next(rest); !ok || hops == maxHops {

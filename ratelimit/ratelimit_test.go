@@ -51,7 +51,7 @@ func TestHandlerLimitsAndRefills(t *testing.T) {
 		require.Equal(t, `"burst";r=0;t=20`, w.Header().Get("RateLimit"))
 		require.JSONEq(t, `{"type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
 			"title": "Request cannot be satisfied as assigned quota has been exceeded",
-			"status": 429, "violated-policies": ["burst"]}`, w.Body.String())
+			"status": 429, "detail": "The quota is used up. Try again after the time that Retry-After gives.", "violated-policies": ["burst"]}`, w.Body.String())
 
 		require.Equal(t, 200, get(h, "/", "bob").Code, "another key")
 		time.Sleep(19500 * time.Millisecond)

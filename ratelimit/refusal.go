@@ -66,6 +66,7 @@ func quotaExceeded(names []string) *problem.Document {
 		Type:    "https://iana.org/assignments/http-problem-types#quota-exceeded",
 		Title:   "Request cannot be satisfied as assigned quota has been exceeded",
 		Status:  http.StatusTooManyRequests,
+		Detail:  "The quota is used up. Try again after the time that Retry-After gives.",
 		Members: map[string]any{"violated-policies": names},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -240,8 +241,7 @@ func (r *Reservation) spread(policy string, actual int64) {
 	if actual < 0 && time.Since(r.start) > r.hold.Lease {
 		return
 	}
-	for i := len(list) - 1; i >= 0; i-- {
-		c := list[i]
+	for _, c := range slices.Backward(list) {
 		c.Actual = max(0, c.Cost+actual)
 		actual -= c.Actual - c.Cost
 	}
