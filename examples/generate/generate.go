@@ -39,6 +39,8 @@ type generateRequest struct {
 	MaxTokens   int      `json:"max_tokens,omitempty"`
 	Temperature *float64 `json:"temperature,omitempty"`
 	Stream      bool     `json:"stream,omitempty"`
+
+	traceparent string // of the header, for exemplars
 }
 
 // generateResponse is the answer, and without its text the data of the last
@@ -108,7 +110,7 @@ var modelName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$`)
 
 // parse reads the request, which the guard has found to be one JSON value.
 func (s *server) parse(r *http.Request) (generateRequest, error) {
-	req := generateRequest{MaxTokens: s.cfg.maxTokens}
+	req := generateRequest{MaxTokens: s.cfg.maxTokens, traceparent: r.Header.Get("Traceparent")}
 	if err := readJSON(r, &req); err != nil {
 		return req, err
 	}
@@ -204,7 +206,7 @@ func (s *server) attempt(ctx context.Context, name string, req generateRequest, 
 	input, output := provider.EstimateTokens(req.Prompt), 0
 	chunks := json.NewEncoder(out)
 	var text strings.Builder
-	call := s.metrics.Begin(metrics.Call{Provider: name, Model: ask.Model})
+	call := s.metrics.Begin(metrics.Call{Provider: name, Model: ask.Model, Traceparent: req.traceparent})
 	answer, err := s.providers[name].Generate(ctx, ask, func(piece string) error {
 		call.Chunk()
 		n := len(piece)/4 + 1

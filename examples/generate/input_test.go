@@ -302,3 +302,19 @@ func TestMetricsPage(t *testing.T) {
 	require.NoError(t, json.Indent(&text, []byte(r.text), "", ""))
 	require.Contains(t, text.String(), `"p95_seconds"`)
 }
+
+// A trace leads from a latency to the request that had it, and to the call of the
+// provider behind it.
+func TestExemplars(t *testing.T) {
+	const trace = "0af7651916cd43dd8448eb211c80319c"
+	c := start(t, nil)
+	req := c.request(t.Context(), http.MethodPost, "/api/spark/generate", map[string]any{"prompt": "hello"})
+	req.Header.Set("Traceparent", "00-"+trace+"-b7ad6b7169203331-01")
+	require.Equal(t, http.StatusOK, c.do(req).StatusCode)
+	req = c.request(t.Context(), http.MethodGet, "/api/metrics", nil)
+	req.Header.Set("Accept", "application/openmetrics-text;version=1.0.0")
+	page := c.do(req).text
+	for _, name := range []string{"http_server_request_duration_seconds_bucket", "gen_ai_client_operation_duration_seconds_bucket"} {
+		require.Regexp(t, name+`\{.* # \{trace_id="`+trace, page)
+	}
+}
