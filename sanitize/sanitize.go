@@ -147,8 +147,9 @@ type Rule struct {
 	// Severity is repeated in findings. Default Medium.
 	Severity Severity
 	// Weight is how strongly the rule speaks for an attack, in natural log-odds.
-	// What other rules and the classifier say for or against adds up with it: 12
-	// blocks whatever they say. Default 2.
+	// What other rules and the classifier say for or against adds up with it, and
+	// it counts half in a text about attacks: one that must not pass is for a
+	// filter of your own. Default 2.
 	Weight float64
 	// Patterns are what is looked for, at least one; see the package comment
 	// for their syntax.

@@ -79,7 +79,7 @@ func main() {
 		reportDisguises(os.Stdout, engine, lines, *threshold)
 		return
 	}
-	var out io.Writer = io.Discard
+	out := io.Discard
 	if *predictions != "" {
 		f, err := os.Create(*predictions)
 		if err != nil {

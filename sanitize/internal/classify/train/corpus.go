@@ -70,7 +70,7 @@ func readFile(name string) ([]*text, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	var texts []*text
 	groups := map[string]int{}
 	sizes := map[[2]string]int{}

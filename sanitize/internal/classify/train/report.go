@@ -63,7 +63,7 @@ func report(w io.Writer, texts []*text, verbose bool) {
 				n++
 			}
 		}
-		fmt.Fprintf(w, "%4.1f%% of harmless texts accused: %5.1f%% of attacks found, %5.1f%% in the mean of %.0f families\n",
+		_, _ = fmt.Fprintf(w, "%4.1f%% of harmless texts accused: %5.1f%% of attacks found, %5.1f%% in the mean of %.0f families\n",
 			100*rate, 100*hit[""]/all[""], 100*mean/n, n)
 		if verbose && rate == 0.005 {
 			details(w, texts, least, hit, all)
@@ -90,7 +90,7 @@ func recall(texts []*text, least float64) (hit, all map[string]float64) {
 
 func details(w io.Writer, texts []*text, least float64, hit, all map[string]float64) {
 	for _, family := range slices.Sorted(maps.Keys(all)) {
-		fmt.Fprintf(w, "      %-26s %5.1f%% of %v\n", family, 100*hit[family]/all[family], all[family])
+		_, _ = fmt.Fprintf(w, "      %-26s %5.1f%% of %v\n", family, 100*hit[family]/all[family], all[family])
 	}
 	accused := map[string]int{}
 	for _, t := range texts {
@@ -99,7 +99,7 @@ func details(w io.Writer, texts []*text, least float64, hit, all map[string]floa
 		}
 	}
 	for _, family := range slices.Sorted(maps.Keys(accused)) {
-		fmt.Fprintf(w, "      accused: %-20s %d\n", family, accused[family])
+		_, _ = fmt.Fprintf(w, "      accused: %-20s %d\n", family, accused[family])
 	}
 }
 
