@@ -6,6 +6,9 @@ import (
 	"github.com/sparkhttp/spark/sanitize/internal/word"
 )
 
+// MaxWord is the highest number of a word.
+const MaxWord = maxWord
+
 // Work scans text and returns the steps that the matcher took and the bytes of
 // the views that it read.
 func (e *Engine) Work(text string) (steps, bytes int) {

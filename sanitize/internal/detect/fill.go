@@ -17,10 +17,10 @@ type filled struct {
 // that go on with a pattern, then those that begin one.
 func (m *matcher) fill(literal, start, end int32) {
 	u := &m.prog.words.uses[literal]
-	here := place(m.word)<<8 | place(m.mark)
+	here := m.word<<8 | m.mark
 	last := here
 	if u.words > 1 {
-		last = place(m.word+u.words-1) << 8
+		last = (m.word + u.words - 1) << 8
 	}
 	live := &m.live.slots
 	if both := (slotBits{u.after[0] & live[0], u.after[1] & live[1], u.after[2] & live[2], u.after[3] & live[3]}); both != (slotBits{}) {
@@ -65,7 +65,7 @@ func (m *matcher) follow(id int32, here, last place, end int32) {
 	if before.end >= here { // a longer literal that begins here, or isn't over yet
 		before = &m.state[s.before].older
 	}
-	if before.end < place(m.from)<<8 || here <= before.end {
+	if before.end < m.from<<8 || here <= before.end {
 		return
 	}
 	between := here>>8 - before.end>>8 // words; a mark stands behind its word, a word doesn't

@@ -23,9 +23,14 @@ type program struct {
 
 // A place is the number of a word, and of the punctuation mark after it: words
 // are counted for gaps, marks only have an order.
-type place = uint64
+type place = uint32
 
-const maxMark = 255
+// maxMark is the highest number of a mark, and maxWord of a word that is begun:
+// with the words of a phrase and a gap behind it a place has room for it.
+const (
+	maxMark = 255
+	maxWord = 1<<24 - 1 - 2*(maxGap+maxPhrase)
+)
 
 // hit is one rule found in one view.
 type hit struct {
@@ -44,6 +49,7 @@ type matcher struct {
 	index []int32  // rule -> its place in hits, if seen
 	hits  []hit
 	parts []part
+	dull  [1 << 8]word.Key // words that stand for no others, where their hashes say
 	view  []byte
 	// allowed tells that a match is harmless. Nil: none is.
 	allowed func(view []byte, start, end int) bool
@@ -65,17 +71,13 @@ func newMatcher(p *program, rules int) *matcher {
 // scan reads view once and leaves what it found in m.hits, at most one hit for
 // each rule.
 func (m *matcher) scan(view []byte) {
-	if m.word > 1<<30 {
-		clear(m.state)
-		clear(m.live.until[:])
-		clear(m.seen)
-		m.word = 1
+	m.hits = m.hits[:0]
+	if m.word += 2 * (maxGap + maxPhrase); m.word >= maxWord {
+		m.restart()
 	}
-	m.word += 2 * (maxGap + maxPhrase)
 	m.from = m.word
 	m.mark = 0
 	m.live.slots = slotBits{}
-	m.hits = m.hits[:0]
 	m.view = view
 	m.bol = true
 	for i := 0; i < len(view); {
@@ -118,12 +120,28 @@ func (m *matcher) scan(view []byte) {
 func (m *matcher) nextWord() {
 	m.word++
 	m.mark = 0
+	if m.word >= maxWord {
+		m.restart()
+	}
+}
+
+// restart numbers the words from 1 on again. What was begun is forgotten, what
+// was found is not.
+func (m *matcher) restart() {
+	clear(m.state)
+	clear(m.live.until[:])
+	clear(m.seen)
+	m.word = 1 + maxGap // so that no gap reaches back before the first one
+	m.from = m.word
+	for _, h := range m.hits {
+		m.seen[h.rule] = m.from
+	}
 }
 
 // punctuation looks for literals that begin with a mark.
 func (m *matcher) punctuation(view []byte, i int) {
 	m.mark = min(m.mark+1, maxMark)
-	if m.prog.vocabulary.begins[view[i]] {
+	if m.prog.vocabulary.begins(view, i) {
 		m.walk(view, i)
 	}
 }
@@ -140,14 +158,17 @@ func (m *matcher) endClause(i int) {
 func (m *matcher) readWord(view []byte, i int) int {
 	m.nextWord()
 	k, n := word.Alnum(view, i)
-	end, found := i+n, false
-	if n > 0 && n <= word.Max && (end == len(view) || kinds[view[end]] < kindWord) {
-		found = m.lookUp(view, i, end, k)
-	} else { // it is long, or not all of it is ASCII
-		found, end = m.walk(view, i), wordEnd(view, i)
-	}
-	if !found && end-i >= minFuzzy {
-		m.guess(view, i, end)
+	end := i + n
+	switch {
+	case n == 0 || n > word.Max || end < len(view) && kinds[view[end]] >= kindWord: // it is long, or not all of it is ASCII
+		end = wordEnd(view, i)
+		if !m.walk(view, i) && end-i >= minFuzzy {
+			m.guess(view, i, end)
+		}
+	case !m.lookUp(view, i, end, k) && n >= minFuzzy:
+		if dull := &m.dull[k.Hash()%uint64(len(m.dull))]; *dull != k && !m.guess(view, i, end) {
+			*dull = k
+		}
 	}
 	m.bol = false
 	return end
@@ -170,17 +191,15 @@ func (m *matcher) lookUp(view []byte, i, end int, k word.Key) (found bool) {
 }
 
 // guess looks for a word of the vocabulary with its letters scrambled, and for
-// several of them written without spaces.
-func (m *matcher) guess(view []byte, i, end int) {
+// several of them written without spaces. It reports whether it found any.
+func (m *matcher) guess(view []byte, i, end int) bool {
 	if end-i <= maxFuzzy {
 		if out := m.prog.fuzzy.find(view[i:end]); out != 0 {
 			m.fill(out, int32(i), int32(end)) //nolint:gosec // views are shorter than 2 GiB
-			return
+			return true
 		}
 	}
-	if end-i >= minGlued {
-		m.split(view, i, end)
-	}
+	return end-i >= minGlued && m.split(view, i, end)
 }
 
 // part is one word found in a run of letters, or a stretch that is none.
@@ -189,7 +208,7 @@ type part struct{ out, start, end int32 }
 // split reads a run of letters as words written without spaces between them,
 // always taking the longest one. A run that is mostly something else is left
 // alone: long words of any language have short ones in them.
-func (m *matcher) split(view []byte, i, end int) {
+func (m *matcher) split(view []byte, i, end int) bool {
 	parts, at, other := m.parts[:0], i, 0
 	for at < end && len(parts) < maxParts && 4*other <= end-i {
 		out, to := m.longest(view, at, end)
@@ -208,7 +227,7 @@ func (m *matcher) split(view []byte, i, end int) {
 	}
 	m.parts = parts
 	if 4*(at-i-other) < 3*(end-i) {
-		return
+		return false
 	}
 	for _, p := range parts {
 		if p.out != 0 {
@@ -217,6 +236,7 @@ func (m *matcher) split(view []byte, i, end int) {
 		}
 		m.nextWord()
 	}
+	return true
 }
 
 // longest finds the longest literal of at least three letters at i.
@@ -276,7 +296,7 @@ func (m *matcher) accept(s *slot, f *filled, end int32) {
 		return
 	}
 	if s.guard >= 0 {
-		g := uint32(m.state[s.guard].now.end >> 8) //nolint:gosec // the number of a word
+		g := m.state[s.guard].now.end >> 8
 		if g >= m.from && g < f.startWord && f.startWord-g <= uint32(s.within) {
 			return
 		}
@@ -301,22 +321,39 @@ const (
 	afterQuote  = 200
 )
 
-// quoted reports whether a quotation mark opens shortly before start and the
-// same one closes shortly after end.
+// quoted reports whether a quotation mark opens shortly before start, or within
+// the match, as in "override: 'ignore …'", and the same one closes shortly after
+// end.
 func (m *matcher) quoted(start, end int) bool {
 	for i := start - 1; i >= 0 && i >= start-beforeQuote && m.view[i] != '\n'; i-- {
 		m.work++
-		q := m.view[i]
-		if q != '"' && q != '\'' && q != '`' || i > 0 && !atWordEnd(m.view, i-1) {
-			continue
+		if m.opensQuote(i) {
+			return m.closesQuote(m.view[i], end)
 		}
-		for j := end; j < len(m.view) && j < end+afterQuote; j++ {
-			m.work++
-			if m.view[j] == q && atWordEnd(m.view, j+1) {
-				return true
-			}
+	}
+	for i := start; i < end; i++ {
+		m.work++
+		if m.opensQuote(i) && !atWordEnd(m.view, i+1) {
+			return m.closesQuote(m.view[i], end)
 		}
-		return false
+	}
+	return false
+}
+
+// opensQuote reports whether a quotation mark that no word stands before is at i.
+func (m *matcher) opensQuote(i int) bool {
+	q := m.view[i]
+	return (q == '"' || q == '\'' || q == '`') && (i == 0 || atWordEnd(m.view, i-1))
+}
+
+// closesQuote reports whether the quotation mark q stands shortly after i and no
+// word goes on behind it.
+func (m *matcher) closesQuote(q byte, i int) bool {
+	for j := i; j < len(m.view) && j < i+afterQuote; j++ {
+		m.work++
+		if m.view[j] == q && atWordEnd(m.view, j+1) {
+			return true
+		}
 	}
 	return false
 }

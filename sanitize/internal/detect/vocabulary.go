@@ -11,7 +11,8 @@ type vocabulary struct {
 	filter   [1 << 10]uint64 // a bit for each hash in entries: most others have none
 	prefixes letters3        // how literals like instruct* begin
 	starts   letters3        // how literals begin
-	begins   [256]bool       // the first bytes of literals
+	alone    [256]bool       // the bytes that are literals
+	pairs    [256]uint32     // after each first byte of a literal, bits for the second one
 }
 
 // vocable is the first word of one literal or of several.
@@ -33,10 +34,21 @@ func (v *vocable) goesOn(view []byte, i int) bool {
 	return i < len(view) && next>>(view[i]&31)&1 != 0
 }
 
+// begins reports whether a literal may begin at view[i].
+func (v *vocabulary) begins(view []byte, i int) bool {
+	b := view[i]
+	return i+1 < len(view) && v.pairs[b]>>(view[i+1]&31)&1 != 0 || v.alone[b]
+}
+
 // newVocabulary takes the first words of the entries that a was made of.
 func newVocabulary(a *automaton, entries []entry) *vocabulary {
+	first := map[word.Key]bool{}
+	for _, e := range entries {
+		k, _ := word.Alnum([]byte(e.text), 0)
+		first[k] = true
+	}
 	size := 64
-	for size < 2*len(entries) {
+	for size < 2*len(first) {
 		size *= 2
 	}
 	v := &vocabulary{entries: make([]vocable, size), mask: uint64(size - 1)} //nolint:gosec // positive
@@ -44,7 +56,11 @@ func newVocabulary(a *automaton, entries []entry) *vocabulary {
 		if e.text == "" {
 			continue
 		}
-		v.begins[e.text[0]] = true
+		if len(e.text) == 1 {
+			v.alone[e.text[0]] = true
+		} else {
+			v.pairs[e.text[0]] |= 1 << (e.text[1] & 31)
+		}
 		if len(e.text) >= 3 {
 			v.starts.add(word.KeyOf(e.text[:3]))
 		}

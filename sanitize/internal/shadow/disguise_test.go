@@ -105,6 +105,21 @@ var morseOf = strings.Fields(".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. 
 
 var radioOf = strings.Fields("Alfa Bravo Charlie Delta Echo Foxtrot Golf Hotel India Juliett Kilo Lima Mike November Oscar Papa Quebec Romeo Sierra Tango Uniform Victor Whiskey Xray Yankee Zulu")
 
+func rot47(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r > ' ' {
+			r = '!' + (r-'!'+47)%94
+		}
+		return r
+	}, s)
+}
+
+// inProse puts a code in the middle of a text that has some numbers, too.
+func inProse(hide func(string) string) func(string) string {
+	const prose = "The museum was founded in 1897, burnt down on 3 May 1944 and has 12 rooms, of which 3 are open to the public every day. "
+	return func(s string) string { return prose + prose + hide(s) + ". " + prose + prose }
+}
+
 // disguises are ways to write a sentence that are undone: some view has its words again. Glued are those that lose the gaps.
 var disguises = []struct {
 	name  string
@@ -200,14 +215,8 @@ var disguises = []struct {
 	{name: "Caesar 3", hide: caesar(3)},
 	{name: "Caesar 23", hide: caesar(23)},
 	{name: "Atbash", hide: func(s string) string { return letters(s, func(i int) string { return string(rune('z' - i)) }) }},
-	{name: "ROT47", hide: func(s string) string {
-		return strings.Map(func(r rune) rune {
-			if r > ' ' {
-				r = '!' + (r-'!'+47)%94
-			}
-			return r
-		}, s)
-	}},
+	{name: "ROT47", hide: rot47},
+	{name: "ROT47 in prose", hide: inProse(rot47)},
 	{name: "Pig Latin", hide: eachWord(func(w string) string {
 		w = strings.ToLower(w)
 		if i := strings.IndexAny(w, "aeiou"); i > 0 {
@@ -256,6 +265,9 @@ var disguises = []struct {
 	{name: "decimal codes", hide: each("%d", " ")},
 	{name: "decimal codes with commas", hide: each("%d", ",")},
 	{name: "octal codes", hide: each("%03o", " ")},
+	{name: "hex in prose", hide: inProse(each("%02x", " "))},
+	{name: "decimal codes in prose", hide: inProse(each("%d", ", "))},
+	{name: "binary in prose", hide: inProse(each("%08b", "\n"))},
 	{name: "numbers of letters", hide: func(s string) string {
 		return strings.ReplaceAll(letters(s, func(i int) string { return fmt.Sprintf("%d ", i+1) }), "  ", " / ")
 	}},

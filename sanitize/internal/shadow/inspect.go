@@ -1,6 +1,10 @@
 package shadow
 
-import "unicode/utf8"
+import (
+	"unicode/utf8"
+
+	"github.com/sparkhttp/spark/sanitize/internal/word"
+)
 
 // enough points for words that make sense once a cipher is undone: a keyword has 2, a common word 1.
 const enough = 3
@@ -17,14 +21,14 @@ func (t *Text) inspect(v *view) {
 	if f.dense {
 		t.eightyFive(v)
 	}
-	if (f.escape < 2 || !t.escapes(v)) && f.digits >= 8 {
+	if (f.escape < 2 || !t.escapes(v)) && f.digits.most >= 8 {
 		t.lists(v)
 	}
 	if f.dots >= 4 {
 		t.morse(v)
 	}
 	t.ciphers(v, &f)
-	if f.swords >= 6 {
+	if f.swords.most >= 6 {
 		t.swords(v)
 	}
 	if f.quotes >= 4 && f.added {
@@ -160,11 +164,8 @@ func (t *Text) unpigWord(out, w []byte) []byte {
 	}
 	take := 1
 	for k := 1; k <= 3 && k < n; k++ {
-		h := uint32(0)
-		for i := range n {
-			h = h*prime + letterValue[w[(n-k+i)%n]]
-		}
-		if t.words.lex.plain.get(h) != 0 {
+		front, back := word.KeyOf(string(w[n-k:])), word.KeyOf(string(w[:min(n-k, word.Max)]))
+		if t.words.lex.find(encode(front.Join(k, back)).hash()).worth != 0 {
 			take = k
 			break
 		}
@@ -179,12 +180,11 @@ func (t *Text) nato(v *view) {
 	count := 0
 	for i := 0; i < len(v.buf); {
 		from := i
-		h := uint32(0)
-		for i < len(v.buf) && kinds[v.buf[i]] == isLetter {
-			h = h*prime + letterValue[v.buf[i]]
+		k, n := word.Letters(v.buf, i)
+		for i += n; i < len(v.buf) && kinds[v.buf[i]] == isLetter; {
 			i++
 		}
-		switch g := t.words.lex.gate.get(h); {
+		switch g := t.words.lex.find(encode(k).hash()).gate; {
 		case i > from && g>>2 == gateNato:
 			out = append(out, v.buf[from])
 			count++
@@ -210,31 +210,42 @@ func (t *Text) nato(v *view) {
 func (t *Text) swords(v *view) {
 	out := append(t.out[:0], v.raw...)
 	for i, c := range out {
-		if c >= '!' && c <= '~' {
-			c = '!' + (c-'!'+47)%94
-		}
-		out[i] = c
+		out[i] = rot47[c] | 0x20
 	}
-	if t.out = out; t.known(out) >= enough {
-		t.reveal(Rot47, v, 0, len(v.buf), out)
+	if t.out = out; t.known(out) < enough {
+		return
 	}
+	for i, c := range v.raw {
+		out[i] = rot47[c]
+	}
+	t.reveal(Rot47, v, 0, len(v.buf), out)
 }
 
+// rot47 moves what can be seen of ASCII by half of itself.
+var rot47 = func() (t [256]byte) {
+	for i := range t {
+		t[i] = byte(i)
+	}
+	for c := byte('!'); c <= '~'; c++ {
+		t[c] = '!' + (c-'!'+47)%94
+	}
+	return t
+}()
+
 // known adds up what the words of b are worth.
-func (t *Text) known(b []byte) int {
-	sum, h, n := 0, uint32(0), 0
-	for _, c := range b {
-		if c |= 0x20; kinds[c] == isLetter {
-			h, n = h*prime+letterValue[c], n+1
+func (t *Text) known(b []byte) (sum int) {
+	for i := 0; i < len(b); {
+		if kinds[b[i]] != isLetter {
+			i++
 			continue
 		}
+		k, n := word.Letters(b, i)
 		if n >= 4 {
-			sum += int(t.words.lex.plain.get(h))
+			sum += int(t.words.lex.find(encode(k).hash()).worth)
 		}
-		h, n = 0, 0
-	}
-	if n >= 4 {
-		sum += int(t.words.lex.plain.get(h))
+		for i += n; i < len(b) && kinds[b[i]] == isLetter; {
+			i++
+		}
 	}
 	return sum
 }

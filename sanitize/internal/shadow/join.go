@@ -47,30 +47,30 @@ func (s *scanner) join(p *piece) {
 	if a.size == 0 || gap < 1 || gap > 8 || a.size+p.size > longest || a.worth == 2 {
 		return
 	}
-	h := a.hash*powers[p.size] + p.hash
-	if a.size+p.size >= 5 && s.whole(h, a, p) && s.gapOK(a.to, p.from) {
+	both := a.code.join(a.size, p.code)
+	if a.size+p.size >= 5 && s.whole(both, a, p) && s.gapOK(a.to, p.from) {
 		s.cuts = append(s.cuts, span{a.to, p.from})
-		s.joined(p, h, a.from, a.size+p.size)
+		s.joined(p, both, a.from, a.size+p.size)
 		return
 	}
 	if gap = a.from - b.to; b.size == 0 || gap < 1 || gap > 8 || b.size+a.size+p.size > longest || b.size+a.size+p.size < 6 || b.worth == 2 {
 		return
 	}
-	h = b.hash*powers[a.size+p.size] + h
-	if s.lex.plain.get(h) == 2 && s.gapOK(a.to, p.from) && s.gapOK(b.to, a.from) {
+	all := b.code.join(b.size, both)
+	if s.lex.find(all.hash()).worth == 2 && s.gapOK(a.to, p.from) && s.gapOK(b.to, a.from) {
 		s.cuts = append(s.cuts, span{b.to, a.from}, span{a.to, p.from})
-		s.joined(p, h, b.from, b.size+a.size+p.size)
+		s.joined(p, all, b.from, b.size+a.size+p.size)
 	}
 }
 
-// whole reports whether two parts with hash h are one word: a keyword; a common one, if a sign stands between them or the text has
+// whole reports whether two parts are one word: a keyword; a common one, if a sign stands between them or the text has
 // split words already; any, if many were split by the same sign.
-func (s *scanner) whole(h uint32, a, p *piece) bool {
+func (s *scanner) whole(both code, a, p *piece) bool {
 	if a.worth != 0 && p.worth != 0 {
 		return false
 	}
 	sign := s.buf[a.to]
-	switch s.lex.plain.get(h) {
+	switch s.lex.find(both.hash()).worth {
 	case 2:
 		return true
 	case 1:
@@ -79,13 +79,13 @@ func (s *scanner) whole(h uint32, a, p *piece) bool {
 	return sign > ' ' && s.glue == sign
 }
 
-func (s *scanner) joined(p *piece, h uint32, from, size int) {
+func (s *scanner) joined(p *piece, whole code, from, size int) {
 	sign := byte(0)
 	if c := s.buf[p.from-1]; c > ' ' {
 		sign = c
 	}
-	p.worth = s.lex.plain.get(h)
-	p.hash, p.from, p.size = h, from, size
+	p.worth = s.lex.find(whole.hash()).worth
+	p.code, p.from, p.size = whole, from, size
 	s.splits[sign] = max(s.splits[sign], s.splits[sign]+1) // stays at the largest
 	s.split++
 	s.t.signals.Split++

@@ -1,6 +1,10 @@
 package shadow
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/sparkhttp/spark/sanitize/internal/word"
+)
 
 // leetOf is the letter that a digit or sign stands for.
 var leetOf = func() (t [256]byte) {
@@ -22,15 +26,15 @@ func (s *scanner) leetWord(from int) int {
 		return from
 	}
 	k := leetToken(buf, from)
-	end, h := k.end, k.hash
+	end, letters := k.end, k.code
 	s.leetDone = end
 	if k.letters == 0 || k.others == 0 || end-from > 24 || k.letters+k.others < fewest {
 		return from
 	}
-	worth := s.lex.plain.get(h)
+	worth := s.lex.find(letters.hash()).worth
 	if worth == 0 && k.tail < end && k.tail > from {
-		end, h = k.tail, k.tailHash
-		worth = s.lex.plain.get(h)
+		end, letters = k.tail, k.tailCode
+		worth = s.lex.find(letters.hash()).worth
 	}
 	switch {
 	case worth == 0:
@@ -49,7 +53,7 @@ func (s *scanner) leetWord(from int) int {
 		s.t.signals.Disguised++
 	}
 	s.endSolo()
-	*s.word0() = piece{hash: h, from: from, to: end, size: end - from, worth: worth}
+	*s.word0() = piece{code: letters, from: from, to: end, size: end - from, worth: worth}
 	s.turn++
 	return end
 }
@@ -57,9 +61,9 @@ func (s *scanner) leetWord(from int) int {
 // A leet is a token of letters and what may stand for letters.
 type leet struct {
 	end             int
-	hash            uint32 // of the letters that it stands for
-	tail            int    // its end without signs at the end
-	tailHash        uint32
+	code            code // of the letters that it stands for
+	tail            int  // its end without signs at the end
+	tailCode        code
 	letters, others int
 }
 
@@ -71,7 +75,7 @@ func leetToken(buf []byte, from int) leet {
 		if c == 0 {
 			break
 		}
-		k.hash = k.hash*prime + letterValue[c]
+		k.code = k.code.join(k.end-from, encode(word.Key{Lo: uint64(c)}))
 		kind := kinds[buf[k.end]]
 		if kind == isLetter {
 			k.letters++
@@ -80,7 +84,7 @@ func leetToken(buf []byte, from int) leet {
 		}
 		k.end++
 		if kind != isSign {
-			k.tail, k.tailHash = k.end, k.hash
+			k.tail, k.tailCode = k.end, k.code
 		}
 	}
 	return k

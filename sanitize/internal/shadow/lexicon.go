@@ -1,8 +1,11 @@
 package shadow
 
 import (
+	"cmp"
 	"strings"
 	"sync"
+
+	"github.com/sparkhttp/spark/sanitize/internal/word"
 )
 
 // keywords are words that attacks on instructions can't do without. They tell whether undoing a disguise made sense.
@@ -56,137 +59,126 @@ const (
 	gates      = 32
 )
 
-// A lexicon knows words by their hash: keywords, commons, and what ciphers make of them.
+// A lexicon knows words by their codes: keywords, commons, and what ciphers make of them.
 type lexicon struct {
-	turned table // pairs in reversed order
-	plain  table // worth 2 for a keyword, 1 for a common word
-	gate   table // disguise<<2 | worth
+	// A filter of one bit for most words that are not in it, then open addressing.
+	filter [1 << filterBits / 64]uint64
+	keys   [1 << lexiconBits]uint32
+	vals   [1 << lexiconBits]entry
+	turned map[uint32]bool // pairs in reversed order
 	// tails has a bit for each end of a word that is worth something, so that most words need not be put together with others.
-	tails [1 << 9]uint64
+	tails [1 << tailBits / 64]uint64
+}
+
+const (
+	lexiconBits = 15
+	filterBits  = lexiconBits + 2
+	tailBits    = 15
+)
+
+// An entry says what a word means: worth 2 for a keyword, 1 for a common word; gate is disguise<<2 | worth for a disguised one.
+type entry struct{ worth, gate byte }
+
+// find returns what the word with hash h means.
+func (l *lexicon) find(h uint32) entry {
+	if b := h >> (32 - filterBits); l.filter[b>>6]>>(b&63)&1 == 0 {
+		return entry{}
+	}
+	return l.vals[l.place(h)]
+}
+
+// place returns where h stands, or could stand.
+func (l *lexicon) place(h uint32) uint32 {
+	at := h >> (32 - lexiconBits)
+	for l.vals[at] != (entry{}) && l.keys[at] != h {
+		at = (at + 1) % (1 << lexiconBits)
+	}
+	return at
+}
+
+// add takes note of a word; the first meaning of a kind stays.
+func (l *lexicon) add(w string, e entry) {
+	h := codeOf(w).hash()
+	at := l.place(h)
+	l.keys[at] = h
+	if v := &l.vals[at]; e.worth != 0 {
+		v.worth = cmp.Or(v.worth, e.worth)
+	} else {
+		v.gate = cmp.Or(v.gate, e.gate)
+	}
+	b := h >> (32 - filterBits)
+	l.filter[b>>6] |= 1 << (b & 63)
 }
 
 // endsWord reports whether a word that is worth something may end in the letters with hash h.
 func (l *lexicon) endsWord(h uint32) bool {
-	b := mixed(h) >> (32 - 15)
+	b := h >> (32 - tailBits)
 	return l.tails[b>>6]>>(b&63)&1 != 0
 }
 
 // words is built when the first text is folded.
 var words = sync.OnceValue(func() *lexicon {
-	l := &lexicon{}
-	l.gate.grow(15)
-	l.plain.grow(11)
+	l := &lexicon{turned: map[uint32]bool{}}
 	add := func(list string, worth byte) {
 		for w := range strings.FieldsSeq(list) {
-			l.plain.add(hashOf(w), worth)
+			l.add(w, entry{worth: worth})
 			for i := 1; i < len(w); i++ {
-				b := mixed(hashOf(w[i:])) >> (32 - 15)
+				b := codeOf(w[i:]).hash() >> (32 - tailBits)
 				l.tails[b>>6] |= 1 << (b & 63)
 			}
 			if len(w) < 4 {
 				continue
 			}
 			for k := 1; k < 26; k++ {
-				l.gate.add(hashOf(rotate(w, k)), byte(gateRot+26-k)<<2|worth)
+				l.add(rotate(w, k), entry{gate: byte(gateRot+26-k)<<2 | worth})
 			}
-			l.gate.add(hashOf(strings.Map(atbash, w)), gateAtbash<<2|worth)
+			l.add(strings.Map(atbash, w), entry{gate: gateAtbash<<2 | worth})
 			if back := reverse(w); back != w {
-				l.gate.add(hashOf(back), gateBack<<2|worth)
+				l.add(back, entry{gate: gateBack<<2 | worth})
 			}
 			if v := strings.IndexAny(w, "aeiouy"); v == 0 {
-				l.gate.add(hashOf(w+"way"), gatePig<<2|worth)
-				l.gate.add(hashOf(w+"yay"), gatePig<<2|worth)
+				l.add(w+"way", entry{gate: gatePig<<2 | worth})
+				l.add(w+"yay", entry{gate: gatePig<<2 | worth})
 			} else if v > 0 {
-				l.gate.add(hashOf(w[v:]+w[:v]+"ay"), gatePig<<2|worth)
+				l.add(w[v:]+w[:v]+"ay", entry{gate: gatePig<<2 | worth})
 			}
 		}
 	}
-	l.turned.grow(6)
 	for _, pair := range opposite {
 		first, second, _ := strings.Cut(pair, " ")
-		l.turned.add(hashOf(first)*powers[1]+hashOf(second), 1)
+		l.turned[pairOf(codeOf(first), codeOf(second))] = true
 	}
 	for w := range strings.FieldsSeq(radio) {
-		l.gate.add(hashOf(w), gateNato<<2|1)
+		l.add(w, entry{gate: gateNato<<2 | 1})
 	}
 	add(keywords, 2)
 	add(commons, 1)
 	return l
 })
 
-// A table maps hashes to a byte other than zero: a filter of one bit for most words that are not in it, then open addressing.
-type table struct {
-	bits  []uint64
-	keys  []uint32
-	vals  []byte
-	shift uint
+// A code is a word of small letters in which an l counts as an i: the digit 1 stands for both.
+type code word.Key
+
+// encode returns the code of a word.
+func encode(k word.Key) code { return code{noL(k.Lo), noL(k.Hi)} }
+
+// noL turns each l of eight letters into an i.
+func noL(x uint64) uint64 {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	isL := ^(x ^ 'l'*ones + 0x7F*ones) & high
+	return x - isL>>7*('l'-'i')
 }
 
-func (t *table) grow(log uint) {
-	t.shift = 32 - log
-	t.keys = make([]uint32, 1<<log)
-	t.vals = make([]byte, 1<<log)
-	t.bits = make([]uint64, 1<<(log+3)/64)
-}
+func codeOf(w string) code { return encode(word.KeyOf(w[:min(len(w), word.Max)])) }
 
-// mixed spreads a hash over all of its bits.
-func mixed(h uint32) uint32 { return (h ^ h>>15) * 0x9E3779B1 }
+// hash spreads a code over 32 bits.
+func (c code) hash() uint32 { return uint32(word.Key(c).Hash()) } //nolint:gosec // the low half is meant
 
-func (t *table) add(h uint32, val byte) {
-	m := mixed(h)
-	at := m >> t.shift
-	for t.vals[at] != 0 {
-		if t.keys[at] == h {
-			return // the first meaning stays
-		}
-		at = (at + 1) & uint32(len(t.keys)-1) //nolint:gosec // a power of two
-	}
-	t.keys[at], t.vals[at] = h, val
-	b := m >> (t.shift - 3)
-	t.bits[b>>6] |= 1 << (b & 63)
-}
+// join returns the code of two words as one, of which the first has n letters.
+func (c code) join(n int, next code) code { return code(word.Key(c).Join(n, word.Key(next))) }
 
-func (t *table) get(h uint32) byte {
-	m := mixed(h)
-	b := m >> (t.shift - 3)
-	if t.bits[b>>6]>>(b&63)&1 == 0 {
-		return 0
-	}
-	for at := m >> t.shift; t.vals[at] != 0; at = (at + 1) & uint32(len(t.keys)-1) { //nolint:gosec // a power of two
-		if t.keys[at] == h {
-			return t.vals[at]
-		}
-	}
-	return 0
-}
-
-// The hash of a word is a polynomial over its bytes, so that the hash of two parts gives that of the whole. An l counts as
-// an i: the digit 1 stands for both.
-const prime = 0x01000193
-
-var letterValue = func() (t [256]uint32) {
-	for i := range t {
-		t[i] = uint32(i) //nolint:gosec // below 256
-	}
-	t['l'] = 'i'
-	return t
-}()
-
-// powers of prime, by the length of the second part.
-var powers = func() (t [longest + 1]uint32) {
-	t[0] = 1
-	for i := 1; i < len(t); i++ {
-		t[i] = t[i-1] * prime
-	}
-	return t
-}()
-
-func hashOf(s string) (h uint32) {
-	for i := range len(s) {
-		h = h*prime + letterValue[s[i]]
-	}
-	return h
-}
+// pairOf is a hash of two words one after the other.
+func pairOf(a, b code) uint32 { return a.hash()*31 + b.hash() }
 
 // rotate moves the letters of a lower-case word k places on in the alphabet.
 func rotate(w string, k int) string {

@@ -28,6 +28,9 @@ func (t *Text) lists(v *view) {
 		as, count = 0xFF, 0
 	}
 	for i := 0; i < len(v.buf); {
+		if count == 0 {
+			i = nearDigit(v.buf, i)
+		}
 		n, next := nextNumber(v.buf, i)
 		if next == i {
 			break
@@ -52,6 +55,26 @@ func (t *Text) lists(v *view) {
 		count++
 	}
 	finish()
+}
+
+// nearDigit returns where the next list may begin, from i on: a little before a digit, where no token is cut.
+func nearDigit(b []byte, i int) int {
+	const near = 16
+	digit := i
+	for digit < len(b) && b[digit]-'0' >= 10 {
+		digit++
+	}
+	at := max(i, digit-near)
+	if at == i {
+		return i
+	}
+	for at < digit && inToken[b[at-1]] {
+		at++
+	}
+	for at > i && inToken[b[at-1]] { // of a token that is longer than that
+		at--
+	}
+	return at
 }
 
 // nextNumber returns the next token of letters and digits from i on, and its end.

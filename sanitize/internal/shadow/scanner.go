@@ -1,19 +1,43 @@
 package shadow
 
+import "github.com/sparkhttp/spark/sanitize/internal/word"
+
 // findings are what reading a view's words told about things hidden in it. They decide which decoders run at all.
 type findings struct {
 	gate   [gates]uint8 // points for each word disguise
 	long   bool         // a token long enough to be encoded
 	dense  bool         // a run without spaces that is as long
-	digits int          // decimal digits
+	digits streak       // decimal digits
+	swords streak       // signs that ROT47 makes of letters
 	escape int          // signs that start an escape
 	dots   int          // dots that end no word
-	swords int          // signs that ROT47 makes of letters
 	turned int          // keywords in an order that only reversing makes sense of
 	quotes int          // quotes: perhaps a text in parts
 	quote  int          // where the last one stands
 	added  bool         // a sign that adds texts up stands between two quotes
 }
+
+// A streak counts what stands close together.
+type streak struct {
+	last  int // where it was met last
+	count int // since the last wide gap
+	most  int // the largest count
+}
+
+// add counts what stands at i, no more than gap bytes behind the last one.
+func (s *streak) add(i, gap int) {
+	if i-s.last > gap {
+		s.count = 0
+	}
+	s.count++
+	s.last, s.most = i, max(s.most, s.count)
+}
+
+// The widest gaps, in bytes: between digits of codes of characters, and between signs in a text in ROT47.
+const (
+	codeGap  = 24
+	swordGap = 40
+)
 
 // A scanner reads the words of a view.
 type scanner struct {
@@ -42,7 +66,7 @@ type scanner struct {
 
 // A piece is a word as the scanner remembers it.
 type piece struct {
-	hash     uint32
+	code     code
 	from, to int
 	size     int
 	worth    byte
@@ -131,7 +155,7 @@ func (s *scanner) sign(i int, kind byte) (next int, ends bool) {
 			return end, false
 		}
 		if kind == isDigit {
-			s.f.digits++
+			s.f.digits.add(i, codeGap)
 			if s.alone(i) {
 				s.single(i, i+1, false)
 			}
@@ -146,7 +170,9 @@ func (s *scanner) sign(i int, kind byte) (next int, ends bool) {
 		}
 		return i + 1, buf[i] == '.'
 	case isEscape:
-		s.f.escape++
+		if i+1 < len(buf) && (alphabets[buf[i+1]]&inHex != 0 || buf[i] != '=' && buf[i+1] > ' ') {
+			s.f.escape++
+		}
 		return i + 1, buf[i] != '='
 	case isQuote:
 		if s.f.quotes++; s.f.quotes > 1 && adds(buf[s.f.quote+1:i]) {
@@ -155,7 +181,7 @@ func (s *scanner) sign(i int, kind byte) (next int, ends bool) {
 		s.f.quote = i
 	case isSword:
 		if i > 0 && i+1 < len(buf) && buf[i-1] > ' ' && buf[i+1] > ' ' {
-			s.f.swords++
+			s.f.swords.add(i, swordGap)
 		}
 	}
 	return i + 1, true
@@ -163,48 +189,52 @@ func (s *scanner) sign(i int, kind byte) (next int, ends bool) {
 
 // word reads the word that starts at i and returns its end.
 func (s *scanner) word(i int) int {
-	buf := s.buf
-	from, h, size := i, uint32(0), 0
+	buf, from := s.buf, i
+	k, size := word.Letters(buf, i)
+	i += size
 	for i < len(buf) {
-		c := buf[i]
-		if c-'a' < 26 {
-			h = h*prime + letterValue[c]
-			i++
+		switch c := kinds[buf[i]]; c {
+		case isLetter: // it is long
 			size++
+			i++
 			continue
-		}
-		if kinds[c] == isMarkup && i > from {
+		case isMarkup:
 			if n := s.inWord(i); n > 0 {
 				s.cuts = append(s.cuts, span{i, i + n})
 				s.t.signals.Marks++
 				i += n
+				next, n := word.Letters(buf, i)
+				k = k.Join(size, next)
+				size, i = size+n, i+n
 				continue
 			}
-		}
-		if (kinds[c] == isDigit || kinds[c] == isSign) && i+1 < len(buf) {
-			if end := s.leetWord(from); end > i {
-				return end
+		case isDigit, isSign:
+			if i+1 < len(buf) {
+				if end := s.leetWord(from); end > i {
+					return end
+				}
 			}
 		}
 		break
 	}
 	p := s.word0()
-	p.hash, p.from, p.to, p.size, p.worth = h, from, i, size, 0
+	p.code, p.from, p.to, p.size, p.worth = encode(k), from, i, size, 0
 	s.piece(p, size < i-from)
 	return i
 }
 
 // piece takes note of a word: disguised wholly, or part of a word that was split.
 func (s *scanner) piece(p *piece, marked bool) {
+	h := p.code.hash()
 	if p.size >= fewest {
-		s.weigh(p, marked)
+		s.weigh(p, h, marked)
 	}
 	if p.size == 1 && s.alone(p.from) {
 		s.single(p.from, p.to, true)
 	} else if s.solos > 0 {
 		s.endSolo()
 	}
-	if p.worth != 2 && (s.glue != 0 || s.lex.endsWord(p.hash)) {
+	if p.worth != 2 && (s.glue != 0 || s.lex.endsWord(h)) {
 		s.join(p)
 	}
 	if s.chain.words > 0 || p.from > 0 && s.buf[p.from-1] > ' ' {
@@ -214,18 +244,19 @@ func (s *scanner) piece(p *piece, marked bool) {
 }
 
 // weigh looks a word up: as it is, after the word before it, and as what ciphers make of words.
-func (s *scanner) weigh(p *piece, marked bool) {
-	p.worth = s.lex.plain.get(p.hash)
+func (s *scanner) weigh(p *piece, h uint32, marked bool) {
+	e := s.lex.find(h)
+	p.worth = e.worth
 	if p.worth == 2 && (marked || s.veiled && s.v.origin(p.to)-s.v.origin(p.from) != p.to-p.from) {
 		s.t.signals.Disguised++
 	}
 	if p.worth == 0 {
-		if g := s.lex.gate.get(p.hash); g != 0 && p.size >= 4 {
-			s.f.gate[g>>2] = min(200, s.f.gate[g>>2]+g&3)
+		if e.gate != 0 && p.size >= 4 {
+			s.f.gate[e.gate>>2] = min(200, s.f.gate[e.gate>>2]+e.gate&3)
 		}
 		return
 	}
-	if a := s.word1(); p.worth+a.worth > 2 && a.worth > 0 && s.lex.turned.get(a.hash*powers[1]+p.hash) != 0 {
+	if a := s.word1(); p.worth+a.worth > 2 && a.worth > 0 && s.lex.turned[pairOf(a.code, p.code)] {
 		s.f.turned++
 	}
 }

@@ -154,6 +154,9 @@ func (t *Text) backToken(v *view, from, to int) {
 
 // promising reports whether the start of w may be text in base64.
 func promising(w []byte) bool {
+	if w[0] >= 'g' && w[0] <= 'v' {
+		return false // it would begin in the middle of a character, as words in prose do
+	}
 	var start [12]byte
 	b := sixty4(start[:0], w[:min(len(w), 16)])
 	for i := 0; i < len(b); {

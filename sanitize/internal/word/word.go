@@ -67,6 +67,36 @@ func Alnum(b []byte, i int) (Key, int) {
 	return Key{lo, hi}, Max
 }
 
+// Letters is Alnum for small letters alone.
+func Letters(b []byte, i int) (Key, int) {
+	if i+8 <= len(b) {
+		lo := binary.LittleEndian.Uint64(b[i:])
+		if m := notLetter(lo); m != 0 {
+			n := bits.TrailingZeros64(m)
+			return Key{Lo: lo & (1<<(n&^7) - 1)}, n >> 3
+		}
+	}
+	return letters(b, i)
+}
+
+// letters is Letters for long words, and for those at the end of b.
+func letters(b []byte, i int) (Key, int) {
+	lo := load(b, i)
+	if m := notLetter(lo); m != 0 {
+		n := bits.TrailingZeros64(m)
+		return Key{Lo: lo & (1<<(n&^7) - 1)}, n >> 3
+	}
+	hi := load(b, i+8)
+	if m := notLetter(hi); m != 0 {
+		n := bits.TrailingZeros64(m)
+		return Key{lo, hi & (1<<(n&^7) - 1)}, 8 + n>>3
+	}
+	if i+Max < len(b) && b[i+Max]-'a' < 26 {
+		return Key{lo, hi}, Max + 1
+	}
+	return Key{lo, hi}, Max
+}
+
 // load returns the eight bytes at b[i:], with zeros behind the end.
 func load(b []byte, i int) (x uint64) {
 	if i+8 <= len(b) {
@@ -80,6 +110,12 @@ func tail(b []byte, i int) (x uint64) {
 		x |= uint64(b[i]) << s
 	}
 	return x
+}
+
+// notLetter sets the high bit of each byte that is no small letter.
+func notLetter(x uint64) uint64 {
+	low := x &^ high // adding to seven bits never carries into the next byte
+	return ^((low + (0x80-'a')*ones) &^ (low + (0x80-'z'-1)*ones) &^ x) & high
 }
 
 // notAlnum sets the high bit of each byte that is no small letter and no digit.

@@ -27,6 +27,24 @@ func TestAlnum(t *testing.T) {
 	}
 }
 
+func TestLetters(t *testing.T) {
+	for b := range 256 {
+		_, n := word.Letters([]byte{byte(b)}, 0)
+		require.Equal(t, b >= 'a' && b <= 'z', n == 1, "byte %#x", b)
+	}
+	const letters = "abcdefghijklmnopqrstuvwxyz"
+	for size := range len(letters) {
+		for at := range 12 {
+			for _, behind := range []string{"", " ", "\xff", "0b", strings.Repeat("-", 20)} {
+				text := []byte(strings.Repeat("\x80", at) + letters[:size] + behind)
+				k, n := word.Letters(text, at)
+				require.Equal(t, min(size, word.Max+1), n)
+				require.Equal(t, word.KeyOf(letters[:min(size, word.Max)]), k, "%q", text)
+			}
+		}
+	}
+}
+
 func TestJoin(t *testing.T) {
 	const w = "abcdefghijklmnop"
 	for n := range len(w) + 1 {
