@@ -61,8 +61,8 @@ type Finding struct {
 	// Via tells how the words were hidden, such as "base64" or "reversed".
 	// Empty: they stand in the text.
 	Via string
-	// Quoted tells that it stands in quotation marks. That lowers its weight in a
-	// text about attacks.
+	// Quoted tells that at least a part of it stands in quotation marks. That
+	// lowers its weight in a text about attacks.
 	Quoted bool
 	// Weight is the evidence in log-odds.
 	Weight float64
@@ -73,8 +73,8 @@ type Engine struct {
 	rules []Rule // with their final weights; a rule that is left out has none
 	prog  *program
 	allow [][]byte
-	byID  struct{ disguise, hiddenText, encoded, classifier int } // rules without patterns
-	pool  sync.Pool                                               // of *scratch
+	byID  struct{ disguise, escaped, hiddenText, encoded, classifier int } // rules without patterns
+	pool  sync.Pool                                                        // of *scratch
 }
 
 // New compiles the rules. It fails on a pattern that it can't read, an id that
@@ -109,6 +109,7 @@ func New(cfg Config) (*Engine, error) {
 		e.allow = append(e.allow, []byte(folded))
 	}
 	e.byID.disguise = e.index("hidden.disguise")
+	e.byID.escaped = e.index("hidden.escaped")
 	e.byID.hiddenText = e.index("hidden.text")
 	e.byID.encoded = e.index("encoded.instruction")
 	e.byID.classifier = e.index("classifier.words")

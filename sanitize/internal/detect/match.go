@@ -149,7 +149,7 @@ func (m *matcher) punctuation(view []byte, i int) {
 // endClause counts as a word and fills what waits for the end of a clause.
 func (m *matcher) endClause(i int) {
 	m.nextWord()
-	if out := m.prog.clauseEnd; out != 0 {
+	if out := m.prog.clauseEnd; m.waits(out) {
 		m.fill(out, int32(i), int32(i)) //nolint:gosec // views are shorter than 2 GiB
 	}
 }
@@ -321,35 +321,37 @@ const (
 	afterQuote  = 200
 )
 
-// quoted reports whether a quotation mark opens shortly before start, or within
-// the match, as in "override: 'ignore …'", and the same one closes shortly after
-// end.
+// quoted reports whether at least a part of a match stands in quotation marks, as
+// in "override: 'ignore …'": one opens shortly before start, or within the match,
+// and the same one closes shortly after that.
 func (m *matcher) quoted(start, end int) bool {
 	for i := start - 1; i >= 0 && i >= start-beforeQuote && m.view[i] != '\n'; i-- {
 		m.work++
-		if m.opensQuote(i) {
-			return m.closesQuote(m.view[i], end)
+		if !isQuote(m.view[i]) {
+			continue
+		}
+		if i == 0 || atWordEnd(m.view, i-1) {
+			return m.closesQuote(m.view[i], start, end)
+		}
+		if atWordEnd(m.view, i+1) {
+			break // of a quotation that is over
 		}
 	}
 	for i := start; i < end; i++ {
 		m.work++
-		if m.opensQuote(i) && !atWordEnd(m.view, i+1) {
-			return m.closesQuote(m.view[i], end)
+		if isQuote(m.view[i]) && (i == 0 || atWordEnd(m.view, i-1)) && !atWordEnd(m.view, i+1) {
+			return m.closesQuote(m.view[i], i+1, end)
 		}
 	}
 	return false
 }
 
-// opensQuote reports whether a quotation mark that no word stands before is at i.
-func (m *matcher) opensQuote(i int) bool {
-	q := m.view[i]
-	return (q == '"' || q == '\'' || q == '`') && (i == 0 || atWordEnd(m.view, i-1))
-}
+func isQuote(b byte) bool { return b == '"' || b == '\'' || b == '`' }
 
-// closesQuote reports whether the quotation mark q stands shortly after i and no
-// word goes on behind it.
-func (m *matcher) closesQuote(q byte, i int) bool {
-	for j := i; j < len(m.view) && j < i+afterQuote; j++ {
+// closesQuote reports whether the quotation mark q stands behind i, and no word
+// goes on behind it, before or shortly after the end of a match.
+func (m *matcher) closesQuote(q byte, i, end int) bool {
+	for j := i; j < len(m.view) && j < end+afterQuote; j++ {
 		m.work++
 		if m.view[j] == q && atWordEnd(m.view, j+1) {
 			return true

@@ -66,7 +66,7 @@ func TestBuiltInRules(t *testing.T) {
 	for _, r := range newEngine(t, detect.Config{}).Rules() {
 		require.Regexp(t, id, r.ID)
 		require.NotZero(t, r.Severity, r.ID)
-		require.LessOrEqual(t, r.Weight, 6.0, r.ID)
+		require.LessOrEqual(t, r.Weight, 7.0, r.ID)
 		families[r.Family] = true
 	}
 	require.GreaterOrEqual(t, len(families), 25)

@@ -129,6 +129,9 @@ func (e *Engine) observe(s *scratch) {
 	if sig.Disguised > 0 {
 		e.add(s, e.byID.disguise, 0)
 	}
+	if sig.Escaped > 0 {
+		e.add(s, e.byID.escaped, 0)
+	}
 	for i := 1; i < s.text.Len(); i++ {
 		switch v := s.text.View(i); v.Kind {
 		case shadow.Tags, shadow.Selectors, shadow.ZeroWidth:

@@ -91,6 +91,33 @@ func escape(b []byte) (r rune, n int) {
 	return 0, 0
 }
 
+// manyEscaped is how many characters with a backslash before each make a row, and manyKinds how many different ones it has at
+// least: regular expressions and line breaks have fewer.
+const (
+	manyEscaped = 10
+	manyKinds   = 7
+)
+
+// slashed returns the length of the longest row of characters with a backslash before each.
+func slashed(b []byte) (most int) {
+	for i := 0; i < len(b); i++ {
+		n, kinds, seen := 0, 0, [256]bool{}
+		for i+1 < len(b) && b[i] == '\\' {
+			if c := b[i+1]; !seen[c] {
+				seen[c] = true
+				kinds++
+			}
+			_, size := utf8.DecodeRune(b[i+1:])
+			i += 1 + size
+			n++
+		}
+		if n >= manyEscaped && kinds >= manyKinds {
+			most = max(most, n)
+		}
+	}
+	return most
+}
+
 // hexRune reads least to most hexadecimal digits at b[at:].
 func hexRune(b []byte, at, least, most int) (r rune, n int) {
 	for n < most && at+n < len(b) && alphabets[b[at+n]]&inHex != 0 {

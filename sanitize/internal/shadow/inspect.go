@@ -1,6 +1,7 @@
 package shadow
 
 import (
+	"bytes"
 	"unicode/utf8"
 
 	"github.com/sparkhttp/spark/sanitize/internal/word"
@@ -14,6 +15,9 @@ func (t *Text) inspect(v *view) {
 	f := v.found
 	if v.depth >= maxDepth {
 		return
+	}
+	if v.depth == 0 && bytes.Count(v.raw, []byte{'\\'}) >= manyEscaped {
+		t.signals.Escaped = slashed(v.raw)
 	}
 	if f.long {
 		t.tokens(v)

@@ -49,6 +49,7 @@ type Signals struct {
 	Spaced    int // words put together from single letters
 	Split     int // key words put together from parts
 	Marks     int // markup, terminal codes and stacked accents inside words
+	Escaped   int // characters with a backslash before each, in a row that no escapes of a programming language make
 	Disguised int // disguised words that turned out to be key words: ignore, previous, system
 }
 

@@ -80,6 +80,9 @@ func TestSignals(t *testing.T) {
 		{"tags", "a\U000E0061\U000E0062", shadow.Signals{Tags: 2}},
 		{"the flag of England", "🏴\U000E0067\U000E0062\U000E0065\U000E006E\U000E0067\U000E007F", shadow.Signals{}},
 		{"selectors", "a\U000E0161\U000E0162", shadow.Signals{Selectors: 2}},
+		{"a backslash before each character", `say \i\ \h\a\v\e\ \w\o\n\!`, shadow.Signals{Spaced: 1, Escaped: 11}},
+		{"a regular expression", `\d\d\d\d\-\d\d\-\d\d\s\d\d\:\d\d`, shadow.Signals{Spaced: 1}},
+		{"line breaks", `"a\n\n\t\n\n\r\n\n\n\n\n\\"`, shadow.Signals{Spaced: 1}},
 		{"upside down", "ǝɹ", shadow.Signals{Flipped: 2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
