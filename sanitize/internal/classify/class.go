@@ -18,7 +18,6 @@ const (
 	slotBits  = 13
 	slots     = 1 << slotBits
 	classBits = 6
-	salt      = 0x51ED270B // tells entries that end with * from whole words
 )
 
 // classes finds the class of a word by its hash: linear probing, 26 bits of the hash and 6 of the class in a slot.
@@ -34,13 +33,7 @@ func parse(lexicon string) (table [slots]uint32, signs [256]class) {
 		c++
 		for _, w := range words[1:] {
 			entry, stem := strings.CutSuffix(w, "*")
-			h := uint32(seed)
-			for i := range len(entry) {
-				h = (h ^ uint32(entry[i])) * prime
-			}
-			if n := []rune(entry); entry[0] >= 0xE3 && len(n) == 2 {
-				h = pairOf(hashOf(string(n[0])), hashOf(string(n[1])))
-			}
+			h := hashOf(entry)
 			if stem {
 				h ^= salt
 			}
@@ -48,7 +41,7 @@ func parse(lexicon string) (table [slots]uint32, signs [256]class) {
 			for table[i] != 0 {
 				i = (i + 1) % slots
 			}
-			table[i] = h&^(1<<classBits-1) | c
+			table[i] = tag(h) | c
 		}
 	}
 	for _, s := range ".!?;\n" {
@@ -62,26 +55,35 @@ func parse(lexicon string) (table [slots]uint32, signs [256]class) {
 	return table, signs
 }
 
-func hashOf(s string) uint32 {
-	h := uint32(seed)
-	for i := range len(s) {
-		h = (h ^ uint32(s[i])) * prime
+// hashOf returns the hash of an entry: a word, or one or two characters of a script without spaces.
+func hashOf(entry string) uint64 {
+	view := []byte(entry)
+	if kinds[view[0]] == isWord {
+		h, _, _ := letters(view, 0)
+		return h
+	}
+	h, _, end := high(view, 0)
+	if end < len(view) {
+		next, _, _ := high(view, end)
+		return pairOf(h, next)
 	}
 	return h
 }
 
-func pairOf(a, b uint32) uint32 { return (a*31 ^ b) * prime }
+// slot is where the search for a hash begins.
+func slot(h uint64) uint32 { return uint32(h * seed >> (64 - slotBits)) }
 
-func slot(h uint32) uint32 { return h * 0x9E3779B1 >> (32 - slotBits) }
+// tag is what is kept of a hash.
+func tag(h uint64) uint32 { return uint32(h>>16) &^ (1<<classBits - 1) } //nolint:gosec // the middle is meant
 
 // classOf returns the class of a hash.
-func classOf(h uint32) class {
+func classOf(h uint64) class {
+	t := tag(h)
 	for i := slot(h); ; i = (i + 1) % slots {
-		e := classes[i]
-		if e == 0 {
+		switch e := classes[i]; {
+		case e == 0:
 			return 0
-		}
-		if (e^h)>>classBits == 0 {
+		case e&^(1<<classBits-1) == t:
 			return e & (1<<classBits - 1)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"math"
 )
 
-// model is written by the command in train, from a corpus that is not in the repository: four parameters, then the weights.
+// model is written by the command in train, from a corpus that is not in the repository: five parameters, then the weights.
 //
 //go:embed model.bin
 var model string
@@ -35,6 +35,7 @@ const (
 	biasAt                // log-odds of a text without known words
 	offsetAt              // words that are added to the length of a window
 	marginAt              // log-odds by which a short window has to be worse
+	lengthAt              // log-odds by which a text e times as long as a window has to be worse: it has more to choose from
 	headerSize            // the weights follow, one int8 each
 )
 
@@ -46,37 +47,36 @@ func Logit(view []byte) float64 {
 		f          Feature
 		ring       [Window]int32
 		sum, short int32
-		n          int
+		n          uint
 		// The worst windows.
 		best, bestShort = int32(math.MinInt32), int32(math.MinInt32)
 		// The three words before: a word said over and over, or a bracket around each, says no more than once.
-		last = [3]uint32{math.MaxUint32, math.MaxUint32, math.MaxUint32}
+		a, b, c = uint32(math.MaxUint32), uint32(math.MaxUint32), uint32(math.MaxUint32)
 	)
 	for r.next(&f) {
 		w := int32(0)
-		if f[0] != last[0] && f[0] != last[1] && f[0] != last[2] {
+		if f[0] != a && f[0] != b && f[0] != c {
 			w = weight(f[0]) + weight(f[1]) + weight(f[2])
 			if f[3] != 0 {
 				w += weight(f[3]) + weight(f[4]) + weight(f[5])
 			}
 		}
-		last = [3]uint32{f[0], last[0], last[1]}
+		a, b, c = f[0], a, b
 		sum += w - ring[n%Window]
-		if short += w; n >= Short {
-			short -= ring[(n-Short)%Window]
-		}
-		if n >= Short-1 {
+		short += w - ring[(n-Short)%Window] // nothing yet where n < Short
+		ring[n%Window] = w
+		if n++; n >= Short {
 			bestShort = max(bestShort, short)
 		}
-		ring[n%Window] = w
-		if n++; n >= Window {
+		if n >= Window {
 			best = max(best, sum)
 		}
 	}
 	if n <= Window {
-		return logit(sum, n)
+		return logit(sum, int(n)) //nolint:gosec // a small number
 	}
-	return max(logit(best, Window), logit(bestShort, Short)-param(marginAt))
+	worst := max(logit(best, Window), logit(bestShort, Short)-param(marginAt))
+	return worst - param(lengthAt)*math.Log(float64(n)/Window)
 }
 
 // logit turns the sum of the weights of n words into log-odds.

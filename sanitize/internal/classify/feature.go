@@ -1,8 +1,10 @@
 package classify
 
+import "github.com/sparkhttp/spark/sanitize/internal/word"
+
 // Buckets is the number of weights: features are hashed into so many.
 const (
-	bucketBits = 17
+	bucketBits = 18
 	Buckets    = 1 << bucketBits
 )
 
@@ -45,7 +47,7 @@ var kinds = func() (t [256]byte) {
 type reader struct {
 	view []byte
 	at   int
-	last uint32 // stem of the word before
+	last uint64 // hash of the stem of the word before
 	// The classes of the last two words that have one, and how many words without a class came since.
 	before [2]class
 	gap    int
@@ -54,9 +56,11 @@ type reader struct {
 // maxGap is how many words without a class may stand between two that are taken together.
 const maxGap = 5
 
+// Odd numbers without a pattern, to tell hashes of different things apart.
 const (
-	seed  = 0x811C9DC5
-	prime = 0x01000193
+	seed   = 0x9E3779B97F4A7C15
+	spread = 0xD6E8FEB86659FD93
+	salt   = 0x94D049BB133111EB
 )
 
 // next returns the features of the next word, or false at the end.
@@ -65,22 +69,21 @@ func (r *reader) next(f *Feature) bool {
 	for i < len(view) && kinds[view[i]] == isGap {
 		i++
 	}
-	if i == len(view) {
+	if i >= len(view) {
 		return false
 	}
 	var (
-		h, root uint32
+		h, root uint64
 		c       class
 	)
+	start := i
 	switch kinds[view[i]] {
 	case isWord:
-		start := i
-		h, root, i = word(view, i)
+		h, root, i = letters(view, i)
 		if c = classOf(h); c == 0 && i-start >= stem {
 			c = classOf(root ^ salt)
 		}
 	case isHigh:
-		start := i
 		h, root, i = high(view, i)
 		if view[start] >= 0xE3 {
 			c = classOf(pairOf(r.last, h))
@@ -91,28 +94,15 @@ func (r *reader) next(f *Feature) bool {
 		if c == 0 && i-start >= 2*stem {
 			c = classOf(root ^ salt)
 		}
-	default: // a number or a row of one sign, by its length
-		start, k := i, kinds[view[i]]
-		sign := view[i]
-		if k == isDigit {
-			sign = '0'
-		}
-		for i < len(view) && (view[i] == sign || k == isDigit && kinds[view[i]] == isDigit) {
-			i++
-		}
-		most := 3
-		if k == isDigit {
-			most = 4
-		}
-		h = (seed ^ uint32(sign)) * prime
-		h = (h ^ uint32(min(i-start, most))) * prime //nolint:gosec // at most 4
+	default:
+		h, i = sign(view, i)
 		root = h
 		c = signClass[view[start]]
 	}
 	r.at = i
 	f[0] = bucket(h)
-	f[1] = bucket(root + 0x9E3779B9)
-	f[2] = bucket(root*31 + r.last*0x85EBCA6B + 1)
+	f[1] = bucket(root ^ seed)
+	f[2] = bucket(root*31 + r.last)
 	r.last = root
 	r.classes(f, c)
 	return true
@@ -131,31 +121,33 @@ func (r *reader) classes(f *Feature, c class) {
 	if c == r.before[1] { // once is enough
 		return
 	}
-	key := c + 1<<classBits
-	f[3] = bucket(key * prime)
-	key = key<<classBits | r.before[1]
-	f[4] = bucket(key * prime)
-	key = key<<classBits | r.before[0]
-	f[5] = bucket(key * prime)
+	key := uint64(c) + 1<<classBits
+	f[3] = bucket(key)
+	key = key<<classBits | uint64(r.before[1])
+	f[4] = bucket(key)
+	key = key<<classBits | uint64(r.before[0])
+	f[5] = bucket(key)
 	r.before[0], r.before[1] = r.before[1], c
 }
 
-// word hashes the word at view[i], and its stem.
-func word(view []byte, i int) (h, root uint32, end int) {
-	h = seed
-	stemEnd := i + stem
-	for ; i < len(view) && kinds[view[i]] == isWord && i < stemEnd; i++ {
-		h = (h ^ uint32(view[i])) * prime
+// letters hashes the word at view[i], and its stem.
+func letters(view []byte, i int) (h, root uint64, end int) {
+	k, n := word.Letters(view, i)
+	root = word.Key{Lo: k.Lo & (1<<(8*stem) - 1)}.Hash()
+	h = k.Hash()
+	end = i + n
+	if n <= word.Max && (end+1 >= len(view) || view[end] != '\'' || kinds[view[end+1]] != isWord) {
+		return h, root, end
 	}
-	root = h
-	for ; i < len(view) && (kinds[view[i]] == isWord || view[i] == '\'' && i+1 < len(view) && kinds[view[i+1]] == isWord); i++ {
-		h = (h ^ uint32(view[i])) * prime
+	for end < len(view) && (kinds[view[end]] == isWord || view[end] == '\'' && end+1 < len(view) && kinds[view[end+1]] == isWord) {
+		h = (h ^ uint64(view[end])) * spread
+		end++
 	}
-	return h, root, i
+	return h, root, end
 }
 
 // high hashes the word of another script at view[i], and its stem. Of scripts without spaces it takes one character.
-func high(view []byte, i int) (h, root uint32, end int) {
+func high(view []byte, i int) (h, root uint64, end int) {
 	h = seed
 	start := i
 	if lead := view[i]; lead >= 0xE3 {
@@ -164,12 +156,12 @@ func high(view []byte, i int) (h, root uint32, end int) {
 			n = 4
 		}
 		for ; i < len(view) && i < start+n; i++ {
-			h = (h ^ uint32(view[i])) * prime
+			h = (h ^ uint64(view[i])) * spread
 		}
 		return h, h, i
 	}
 	for ; i < len(view) && kinds[view[i]] == isHigh && view[i] < 0xE3; i++ {
-		h = (h ^ uint32(view[i])) * prime
+		h = (h ^ uint64(view[i])) * spread
 		if i < start+2*stem {
 			root = h
 		}
@@ -177,13 +169,28 @@ func high(view []byte, i int) (h, root uint32, end int) {
 	return h, root, i
 }
 
-// bucket spreads a hash over the buckets.
-func bucket(h uint32) uint32 {
-	h ^= h >> 15
-	h *= 0x2C1B3C6D
-	h ^= h >> 12
-	return max(1, h*0x297A2D39>>(32-bucketBits))
+// sign hashes the number at view[i] by how many digits it has, or the row of one sign by how often it stands there.
+func sign(view []byte, i int) (h uint64, end int) {
+	s, most := view[i], 3
+	end = i + 1
+	if kinds[s] == isDigit {
+		for end < len(view) && kinds[view[end]] == isDigit {
+			end++
+		}
+		s, most = '0', 4
+	} else {
+		for end < len(view) && view[end] == s {
+			end++
+		}
+	}
+	return (seed ^ uint64(s)<<8 ^ uint64(min(end-i, most))) * spread, end //nolint:gosec // positive
 }
+
+// pairOf is the hash of two characters by their hashes.
+func pairOf(a, b uint64) uint64 { return (a*31 ^ b) * spread }
+
+// bucket spreads a hash over the buckets.
+func bucket(h uint64) uint32 { return uint32(h * seed >> (64 - bucketBits)) }
 
 // Features returns the features of every word of a folded text.
 func Features(view []byte) []Feature {

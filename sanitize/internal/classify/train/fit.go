@@ -19,10 +19,11 @@ type options struct {
 	minDocs  int
 	share    float64
 	margin   float64
+	length   float64
 	ours     float64
 }
 
-var defaults = options{epochs: 12, rate: 0.15, l2: 1e-3, offset: 8, minDocs: 3, share: 0.5, margin: 0.6, ours: 3}
+var defaults = options{epochs: 12, rate: 0.15, l2: 2e-3, offset: 8, minDocs: 3, share: 0.5, margin: 0.6, length: 0.3, ours: 2}
 
 // A trained model: the weight of each bucket.
 type trained struct {
@@ -30,42 +31,79 @@ type trained struct {
 	bias   float64
 	offset float64
 	margin float64
+	length float64
+}
+
+func newModel(o options) *trained {
+	return &trained{w: make([]float32, classify.Buckets), offset: o.offset, margin: o.margin, length: o.length}
 }
 
 // fit trains on all texts but those of group left and those whose attack does not show. It is logistic regression by AdaGrad;
-// a text counts by its worst window.
+// a text counts by its worst window. The weights are the mean of those after each pass of the second half, which hang less on the
+// order of the texts.
 func fit(texts []*text, left int, o options) *trained {
 	samples := choose(texts, left, o)
-	use := common(samples, o)
-	m := &trained{w: make([]float32, classify.Buckets), offset: o.offset, margin: o.margin}
-	squares := make([]float32, classify.Buckets)
+	t := newTrainer(common(samples, o), o)
+	mean := newModel(o)
 	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same order each time
-	squareBias := 1.0
-	for range o.epochs {
+	half := o.epochs / 2
+	for pass := range o.epochs {
 		rng.Shuffle(len(samples), func(i, j int) { samples[i], samples[j] = samples[j], samples[i] })
 		for _, s := range samples {
-			words, z := m.worst(s.views)
-			g := 1 / (1 + math.Exp(-z))
-			if s.attack {
-				g--
-			}
-			g *= s.weight
-			squareBias += g * g
-			m.bias -= o.rate * g / math.Sqrt(squareBias)
-			g /= math.Sqrt(float64(len(words)) + o.offset)
-			for _, f := range words {
-				for _, b := range f {
-					if !use[b] {
-						continue
-					}
-					d := float32(g) + float32(o.l2)*m.w[b]
-					squares[b] += d * d
-					m.w[b] -= float32(o.rate) * d / float32(math.Sqrt(float64(squares[b])+1e-3))
-				}
-			}
+			t.learn(s)
+		}
+		if pass >= half {
+			mean.add(&t.trained, 1/float64(o.epochs-half))
 		}
 	}
-	return m
+	return mean
+}
+
+// A trainer is a model in training.
+type trainer struct {
+	trained
+	o          options
+	use        []bool // which buckets count
+	squares    []float32
+	squareBias float64
+}
+
+func newTrainer(use []bool, o options) *trainer {
+	return &trainer{
+		trained: *newModel(o), o: o,
+		use: use, squares: make([]float32, classify.Buckets), squareBias: 1,
+	}
+}
+
+// learn moves the weights of the worst window of a text.
+func (t *trainer) learn(s sample) {
+	words, z := t.worst(s.views)
+	g := 1 / (1 + math.Exp(-z))
+	if s.attack {
+		g--
+	}
+	g *= s.weight
+	t.squareBias += g * g
+	t.bias -= t.o.rate * g / math.Sqrt(t.squareBias)
+	g /= math.Sqrt(float64(len(words)) + t.o.offset)
+	for _, f := range words {
+		for _, b := range f {
+			if !t.use[b] {
+				continue
+			}
+			d := float32(g) + float32(t.o.l2)*t.w[b]
+			t.squares[b] += d * d
+			t.w[b] -= float32(t.o.rate) * d / float32(math.Sqrt(float64(t.squares[b])+1e-3))
+		}
+	}
+}
+
+// add adds a share of another model.
+func (m *trained) add(other *trained, share float64) {
+	for i, x := range other.w {
+		m.w[i] += x * float32(share)
+	}
+	m.bias += other.bias * share
 }
 
 // A sample is a text as the training sees it.
@@ -121,18 +159,19 @@ func common(samples []sample, o options) []bool {
 }
 
 // worst returns the window of a text that looks most like an attack. A long text has short windows, too, and these have to look
-// worse by the margin.
+// worse by the margin. All have to look the worse the more there are.
 func (m *trained) worst(views [][]classify.Feature) (words []classify.Feature, z float64) {
 	z = math.Inf(-1)
 	for _, view := range views {
-		if from, s := m.worstOf(view, classify.Window); s > z {
-			words, z = view[from:min(len(view), from+classify.Window)], s
+		much := m.length * math.Log(max(1, float64(len(view))/classify.Window))
+		if from, s := m.worstOf(view, classify.Window); s-much > z {
+			words, z = view[from:min(len(view), from+classify.Window)], s-much
 		}
 		if len(view) <= classify.Window {
 			continue
 		}
-		if from, s := m.worstOf(view, classify.Short); s-m.margin > z {
-			words, z = view[from:from+classify.Short], s-m.margin
+		if from, s := m.worstOf(view, classify.Short); s-m.margin-much > z {
+			words, z = view[from:from+classify.Short], s-m.margin-much
 		}
 	}
 	return words, z + m.bias
@@ -185,7 +224,7 @@ func (m *trained) write(w io.Writer, a, b float64) error {
 	slices.Sort(all)
 	step := all[len(all)*999/1000] / 127 // what lies beyond is cut
 	var out bytes.Buffer
-	for _, p := range []float64{a * step, a*m.bias + b, m.offset, a * m.margin} {
+	for _, p := range []float64{a * step, a*m.bias + b, m.offset, a * m.margin, a * m.length} {
 		_ = binary.Write(&out, binary.LittleEndian, float32(p))
 	}
 	for _, x := range m.w {

@@ -36,6 +36,7 @@ func main() {
 	flag.IntVar(&o.minDocs, "mindocs", o.minDocs, "texts that a feature must be in")
 	flag.Float64Var(&o.share, "share", o.share, "how much less a text of a large source weighs: 1 makes sources equal, 0 texts")
 	flag.Float64Var(&o.margin, "margin", o.margin, "by how much a short window has to look worse than a long one")
+	flag.Float64Var(&o.length, "length", o.length, "by how much the windows of a text e times as long have to look worse")
 	flag.Float64Var(&o.ours, "ours", o.ours, "how much more a text of the supplement weighs")
 	random := flag.Bool("random", false, "leave out random texts instead of sources: what the figures would look like if sources leaked")
 	verbose := flag.Bool("v", false, "print families and false alarms")
