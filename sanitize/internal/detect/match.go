@@ -89,7 +89,9 @@ func (m *matcher) scan(view []byte) {
 			m.endClause(i)
 			i++
 		case kindWord:
-			i = m.readWord(view, i)
+			if i = m.readWord(view, i); i < len(view) && view[i] == ' ' {
+				i++
+			}
 		case kindPunct:
 			m.punctuation(view, i)
 			i++

@@ -85,6 +85,6 @@ func (l *lively) prune(here place) (work int) {
 			work++
 		}
 	}
-	l.added, l.most = 0, 4+left
+	l.added, l.most = 0, 12+2*left
 	return work
 }

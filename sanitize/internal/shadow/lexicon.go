@@ -63,8 +63,10 @@ const (
 type lexicon struct {
 	// A filter of one bit for most words that are not in it, then open addressing.
 	filter [1 << filterBits / 64]uint64
-	keys   [1 << lexiconBits]uint32
-	vals   [1 << lexiconBits]entry
+	words  [1 << lexiconBits]struct {
+		hash uint32
+		entry
+	}
 	turned map[uint32]bool // pairs in reversed order
 	// tails has a bit for each end of a word that is worth something, so that most words need not be put together with others.
 	tails [1 << tailBits / 64]uint64
@@ -84,13 +86,13 @@ func (l *lexicon) find(h uint32) entry {
 	if b := h >> (32 - filterBits); l.filter[b>>6]>>(b&63)&1 == 0 {
 		return entry{}
 	}
-	return l.vals[l.place(h)]
+	return l.words[l.place(h)].entry
 }
 
 // place returns where h stands, or could stand.
 func (l *lexicon) place(h uint32) uint32 {
 	at := h >> (32 - lexiconBits)
-	for l.vals[at] != (entry{}) && l.keys[at] != h {
+	for l.words[at].hash != h && l.words[at].entry != (entry{}) {
 		at = (at + 1) % (1 << lexiconBits)
 	}
 	return at
@@ -99,9 +101,9 @@ func (l *lexicon) place(h uint32) uint32 {
 // add takes note of a word; the first meaning of a kind stays.
 func (l *lexicon) add(w string, e entry) {
 	h := codeOf(w).hash()
-	at := l.place(h)
-	l.keys[at] = h
-	if v := &l.vals[at]; e.worth != 0 {
+	v := &l.words[l.place(h)]
+	v.hash = h
+	if e.worth != 0 {
 		v.worth = cmp.Or(v.worth, e.worth)
 	} else {
 		v.gate = cmp.Or(v.gate, e.gate)

@@ -122,6 +122,12 @@ func (s *scanner) read() {
 		switch k := kinds[s.buf[i]]; k {
 		case isLetter:
 			i = s.word(i)
+			if i < len(s.buf) && s.buf[i] == ' ' {
+				s.f.dense = s.f.dense || i-word >= dense
+				s.f.long = s.f.long || i-token >= long
+				i++
+				word, token = i, i
+			}
 		case isHigh:
 			i = s.high(i)
 			token = i
