@@ -41,6 +41,7 @@ func TestWindows(t *testing.T) {
 	page := strings.Repeat("the committee met on tuesday and discussed the budget for the coming year. ", 60)
 	require.Less(t, classify.Score([]byte(page)), 0.5)
 	require.InDelta(t, classify.Logit([]byte(page)), classify.Logit([]byte(page+page)), 0.5, "length adds nothing")
+	require.Less(t, classify.Logit([]byte(page+page)), classify.Logit([]byte(page)), "with more to choose from the worst is worse by chance")
 	alone := classify.Logit([]byte(page))
 	require.Greater(t, classify.Logit([]byte(page+attack+". "+page)), alone+2)
 	long := page + strings.Repeat(attack+". ", 8)

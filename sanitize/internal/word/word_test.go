@@ -9,39 +9,33 @@ import (
 	"github.com/sparkhttp/spark/sanitize/internal/word"
 )
 
-func TestAlnum(t *testing.T) {
-	for b := range 256 {
-		_, n := word.Alnum([]byte{byte(b)}, 0)
-		require.Equal(t, b >= 'a' && b <= 'z' || b >= '0' && b <= '9', n == 1, "byte %#x", b)
-	}
-	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-	for size := range len(letters) {
-		for at := range 12 {
-			for _, behind := range []string{"", " ", "\xff", "Ab", strings.Repeat("-", 20)} {
-				text := []byte(strings.Repeat("\x80", at) + letters[:size] + behind)
-				k, n := word.Alnum(text, at)
-				require.Equal(t, min(size, word.Max+1), n)
-				require.Equal(t, word.KeyOf(letters[:min(size, word.Max)]), k, "%q", text)
+func TestRuns(t *testing.T) {
+	const letters, digits = "abcdefghijklmnopqrstuvwxyz", "0123456789"
+	for _, tt := range []struct {
+		name string
+		read func([]byte, int) (word.Key, int)
+		runs string // of these
+		stop string // and not of this
+	}{
+		{"Alnum", word.Alnum, letters + digits, "Ab"},
+		{"Letters", word.Letters, letters, "0b"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for b := range 256 {
+				_, n := tt.read([]byte{byte(b)}, 0)
+				require.Equal(t, strings.IndexByte(tt.runs, byte(b)) >= 0, n == 1, "byte %#x", b)
 			}
-		}
-	}
-}
-
-func TestLetters(t *testing.T) {
-	for b := range 256 {
-		_, n := word.Letters([]byte{byte(b)}, 0)
-		require.Equal(t, b >= 'a' && b <= 'z', n == 1, "byte %#x", b)
-	}
-	const letters = "abcdefghijklmnopqrstuvwxyz"
-	for size := range len(letters) {
-		for at := range 12 {
-			for _, behind := range []string{"", " ", "\xff", "0b", strings.Repeat("-", 20)} {
-				text := []byte(strings.Repeat("\x80", at) + letters[:size] + behind)
-				k, n := word.Letters(text, at)
-				require.Equal(t, min(size, word.Max+1), n)
-				require.Equal(t, word.KeyOf(letters[:min(size, word.Max)]), k, "%q", text)
+			for size := range len(tt.runs) {
+				for at := range 12 {
+					for _, behind := range []string{"", " ", "\xff", tt.stop, strings.Repeat("-", 20)} {
+						text := []byte(strings.Repeat("\x80", at) + tt.runs[:size] + behind)
+						k, n := tt.read(text, at)
+						require.Equal(t, min(size, word.Max+1), n)
+						require.Equal(t, word.KeyOf(tt.runs[:min(size, word.Max)]), k, "%q", text)
+					}
+				}
 			}
-		}
+		})
 	}
 }
 
