@@ -46,27 +46,27 @@
 // attack in its context only is hardly ever found.
 //
 //	attacks found, by family                    texts    rules  sources    lines
-//	delimiter smuggling                           142      91%      92%      97%
-//	direct hijack                                 183      43%      45%      64%
+//	delimiter smuggling                           142      91%      92%      98%
+//	direct hijack                                 183      43%      44%      64%
 //	encoding obfuscation                           21      81%      67%      81%
 //	exfiltration markup                            28     100%      96%     100%
-//	competition prompts                          1962      81%      76%      89%
-//	indirect document                             338      56%      75%      96%
+//	competition prompts                          1962      81%      77%      89%
+//	indirect document                             338      56%      76%      96%
 //	instruction override                          226      85%      92%      98%
 //	multilingual override                          18      67%      72%      72%
-//	roleplay jailbreak                            374      80%      89%      92%
-//	system prompt extraction                       74      88%      96%      96%
-//	tool abuse                                    300     100%      97%     100%
+//	roleplay jailbreak                            374      80%      88%      92%
+//	system prompt extraction                       74      88%      95%      96%
+//	tool abuse                                    300     100%      98%     100%
 //	unicode invisible                              16     100%     100%     100%
-//	mean of those above                                  80.9%    83.2%    90.4%
+//	mean of those above                                  80.9%    83.1%    90.6%
 //	adversarial suffix, in context only            38       0%       0%       0%
 //	contextual secret, in context only             21      10%      10%      10%
-//	encoding obfuscation, in context only         320      17%      13%      14%
+//	encoding obfuscation, in context only         320      17%      14%      14%
 //	homoglyph harmful, in context only             10      10%      10%      10%
 //	indirect plain task, in context only           83       0%       0%       0%
 //	multilingual contextual, in context only       18      11%      11%      17%
 //	tool abuse plain, in context only             100       0%       0%       1%
-//	harmless texts accused, of 8,069                     0.22%    0.29%    0.17%
+//	harmless texts accused, of 8,069                     0.22%    0.25%    0.19%
 //
 // Of what is found as written, 93% is found in 85 disguises. Of attacks that were
 // written apart from all this, most of them to avoid the usual words, it finds

@@ -23,7 +23,7 @@ type options struct {
 	ours     float64
 }
 
-var defaults = options{epochs: 12, rate: 0.15, l2: 2e-3, offset: 8, minDocs: 3, share: 0.5, margin: 0.6, length: 0.3, ours: 2}
+var defaults = options{epochs: 12, rate: 0.15, l2: 2e-3, offset: 8, minDocs: 3, share: 0.5, margin: 0.9, length: 0.3, ours: 2}
 
 // A trained model: the weight of each bucket.
 type trained struct {
