@@ -32,13 +32,17 @@ func (m *matcher) fill(literal, start, end int32) {
 	if both := (slotBits{u.after[0] & live[0], u.after[1] & live[1], u.after[2] & live[2], u.after[3] & live[3]}); both != (slotBits{}) {
 		m.goOn(u, &both, here, last, end)
 	}
+	m.work += 1 + len(u.opens)
+	if len(u.opens) == 0 {
+		return
+	}
 	f := filled{at: here, end: last, startWord: m.word, start: start}
 	for i := range u.opens {
 		if o := &u.opens[i]; !o.bol || m.bol {
 			m.put(o.slot, &o.flow, &f, end)
 		}
 	}
-	m.work += 1 + len(u.opens) + m.live.prune(here)
+	m.work += m.live.prune(here)
 }
 
 // goOn looks at the slots of u that come after live ones. Those after the slots

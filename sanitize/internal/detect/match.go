@@ -143,8 +143,11 @@ func (m *matcher) restart() {
 // punctuation looks for literals that begin with a mark.
 func (m *matcher) punctuation(view []byte, i int) {
 	m.mark = min(m.mark+1, maxMark)
-	if m.prog.vocabulary.begins(view, i) {
+	v, b := m.prog.vocabulary, view[i]
+	if i+1 < len(view) && v.pairs[b]>>(view[i+1]&31)&1 != 0 {
 		m.walk(view, i)
+	} else if out := v.alone[b]; out != 0 {
+		m.fill(out, int32(i), int32(i+1)) //nolint:gosec // views are shorter than 2 GiB
 	}
 }
 
@@ -159,8 +162,12 @@ func (m *matcher) endClause(i int) {
 // readWord looks up the word at i and returns the offset behind it.
 func (m *matcher) readWord(view []byte, i int) int {
 	m.nextWord()
-	k, n := word.Alnum(view, i)
+	k, n := word.Letters(view, i)
 	end := i + n
+	if n <= word.Max && end < len(view) && view[end]-'0' < 10 {
+		k, n = word.Alnum(view, i)
+		end = i + n
+	}
 	switch {
 	case n == 0 || n > word.Max || end < len(view) && kinds[view[end]] >= kindWord: // it is long, or not all of it is ASCII
 		end = wordEnd(view, i)

@@ -11,7 +11,7 @@ type vocabulary struct {
 	filter   [1 << 10]uint64 // a bit for each hash in entries: most others have none
 	prefixes letters3        // how literals like instruct* begin
 	starts   letters3        // how literals begin
-	alone    [256]bool       // the bytes that are literals
+	alone    [256]int32      // the uses of literals of one byte that may go on
 	pairs    [256]uint32     // after each first byte of a literal, bits for the second one
 }
 
@@ -34,12 +34,6 @@ func (v *vocable) goesOn(view []byte, i int) bool {
 	return i < len(view) && next>>(view[i]&31)&1 != 0
 }
 
-// begins reports whether a literal may begin at view[i].
-func (v *vocabulary) begins(view []byte, i int) bool {
-	b := view[i]
-	return i+1 < len(view) && v.pairs[b]>>(view[i+1]&31)&1 != 0 || v.alone[b]
-}
-
 // newVocabulary takes the first words of the entries that a was made of.
 func newVocabulary(a *automaton, entries []entry) *vocabulary {
 	first := map[word.Key]bool{}
@@ -57,7 +51,7 @@ func newVocabulary(a *automaton, entries []entry) *vocabulary {
 			continue
 		}
 		if len(e.text) == 1 {
-			v.alone[e.text[0]] = true
+			v.alone[e.text[0]] = a.cells[a.cells[0].base+int32(e.text[0])].part
 		} else {
 			v.pairs[e.text[0]] |= 1 << (e.text[1] & 31)
 		}

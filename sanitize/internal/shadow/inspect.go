@@ -69,6 +69,14 @@ func (t *Text) conceal(v *view, kind Kind, from, to int, text []byte) {
 
 // ciphers undoes what was done to the alphabet or the order of letters.
 func (t *Text) ciphers(v *view, f *findings) {
+	if f.turned > 0 && v.kind != Reordered && v.kind != Mirrored && v.kind != Reversed {
+		t.tmp.buf = backwards(t.tmp.buf[:0], v.buf)
+		t.out = mirror(t.out[:0], t.tmp.buf)
+		t.reveal(Reordered, v, 0, len(v.buf), t.out)
+	}
+	if !f.gated {
+		return
+	}
 	least := uint8(min(100, enough+len(v.buf)>>10)) //nolint:gosec // at most 100; long texts have some by chance
 	best := 1
 	for k := 2; k < 26; k++ {
@@ -87,11 +95,6 @@ func (t *Text) ciphers(v *view, f *findings) {
 		t.reveal(Reversed, v, 0, len(v.buf), t.out)
 		t.out = mirror(t.out[:0], v.buf)
 		t.reveal(Mirrored, v, 0, len(v.buf), t.out)
-	}
-	if f.turned > 0 && v.kind != Reordered && v.kind != Mirrored && v.kind != Reversed {
-		t.tmp.buf = backwards(t.tmp.buf[:0], v.buf)
-		t.out = mirror(t.out[:0], t.tmp.buf)
-		t.reveal(Reordered, v, 0, len(v.buf), t.out)
 	}
 	if f.gate[gatePig] >= least && v.kind != PigLatin {
 		t.out = t.unpig(t.out[:0], v.buf)

@@ -5,6 +5,7 @@ import "github.com/sparkhttp/spark/sanitize/internal/word"
 // findings are what reading a view's words told about things hidden in it. They decide which decoders run at all.
 type findings struct {
 	gate   [gates]uint8 // points for each word disguise
+	gated  bool         // some were met
 	long   bool         // a token long enough to be encoded
 	dense  bool         // a run without spaces that is as long
 	digits streak       // decimal digits
@@ -258,6 +259,7 @@ func (s *scanner) weigh(p *piece, h uint32, marked bool) {
 	}
 	if p.worth == 0 {
 		if e.gate != 0 && p.size >= 4 {
+			s.f.gated = true
 			s.f.gate[e.gate>>2] = min(200, s.f.gate[e.gate>>2]+e.gate&3)
 		}
 		return
