@@ -104,11 +104,26 @@ func (t *Text) Origin(i int) int { return min(t.views[0].origin(i), len(t.views[
 
 // FoldString folds a rule's literal as texts are folded, without looking for anything hidden in it.
 func FoldString(s string) string {
+	if isFolded(s) {
+		return s
+	}
 	var t Text
 	v := t.open(Plain, 0, 0, len(s))
 	v.raw = append(v.raw, s...)
 	t.foldRunes(v)
 	return string(v.buf)
+}
+
+// isFolded reports whether s is ASCII that folding leaves as it is, as most literals are.
+func isFolded(s string) bool {
+	last := byte(' ')
+	for i := range len(s) {
+		if c := s[i]; (lower[c] != c || c == 0) && (c != ' ' || last == ' ') {
+			return false
+		}
+		last = s[i]
+	}
+	return last != ' '
 }
 
 // open takes the next free view, nil if there is none.
