@@ -46,22 +46,22 @@
 // attack in its context only is hardly ever found.
 //
 //	attacks found, by family                    texts    rules  sources    lines
-//	delimiter smuggling                           142      91%      92%      98%
+//	delimiter smuggling                           142      92%      94%      98%
 //	direct hijack                                 183      43%      44%      64%
-//	encoding obfuscation                           21      81%      67%      81%
+//	encoding obfuscation                           21      81%      76%      81%
 //	exfiltration markup                            28     100%      96%     100%
 //	competition prompts                          1962      81%      77%      89%
 //	indirect document                             338      56%      76%      96%
-//	instruction override                          226      85%      92%      98%
+//	instruction override                          226      94%      94%      98%
 //	multilingual override                          18      67%      72%      72%
 //	roleplay jailbreak                            374      80%      88%      92%
-//	system prompt extraction                       74      88%      95%      96%
+//	system prompt extraction                       74      91%      97%      99%
 //	tool abuse                                    300     100%      98%     100%
 //	unicode invisible                              16     100%     100%     100%
-//	mean of those above                                  80.9%    83.1%    90.6%
+//	mean of those above                                  82.0%    84.5%    90.8%
 //	adversarial suffix, in context only            38       0%       0%       0%
 //	contextual secret, in context only             21      10%      10%      10%
-//	encoding obfuscation, in context only         320      17%      14%      14%
+//	encoding obfuscation, in context only         320      17%      16%      16%
 //	homoglyph harmful, in context only             10      10%      10%      10%
 //	indirect plain task, in context only           83       0%       0%       0%
 //	multilingual contextual, in context only       18      11%      11%      17%

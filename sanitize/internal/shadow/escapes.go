@@ -74,6 +74,8 @@ func escape(b []byte) (r rune, n int) {
 	case len(b) < 2:
 	case b[0] == '%' && b[1] == 'u':
 		return hexRune(b, 2, 4, 4)
+	case b[0] == '=' && len(b) > 2 && b[1] >= 'A' && b[2] >= 'A' && (b[1]^b[2])&0x20 != 0:
+		return 0, 0 // =False; nobody writes quoted-printable in mixed case
 	case b[0] == '%', b[0] == '=':
 		if r, n = hexRune(b, 1, 2, 2); n > 0 && (r < ' ' && r != '\n' && r != '\t' && r != '\r') {
 			return 0, 0

@@ -93,6 +93,14 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// An equals sign before a word is no quoted-printable.
+func TestEscapesLeaveWords(t *testing.T) {
+	var x shadow.Text
+	x.Fold(`# System\nsafety=False\nmode=69=67\nrun`)
+	require.Equal(t, 2, x.Len())
+	require.Equal(t, "# system\nsafety=false\nmodeig\nrun", string(x.View(1).Bytes))
+}
+
 // Spans lead back to the bytes that a match stands for.
 func TestSpan(t *testing.T) {
 	for _, c := range []struct{ name, in, find, want string }{
