@@ -13,12 +13,6 @@ type filled struct {
 	start     int32  // byte offset of that word
 }
 
-// waits reports whether a slot of a literal may come after a live one.
-func (m *matcher) waits(literal int32) bool {
-	after, live := &m.prog.words.uses[literal].after, &m.live.slots
-	return after[0]&live[0]|after[1]&live[1]|after[2]&live[2]|after[3]&live[3] != 0
-}
-
 // fill visits the slots of a literal that stands in view[start:end]: first those
 // that go on with a pattern, then those that begin one.
 func (m *matcher) fill(literal, start, end int32) {

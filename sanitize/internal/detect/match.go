@@ -17,7 +17,7 @@ type program struct {
 	fuzzy      fuzzy
 	slots      []slot
 	steps      [][]int32 // of all literals, see goOn
-	// clauseEnd is the out of the literal of that name.
+	// clauseEnd is the use of the literal of that name, 0 if there is none.
 	clauseEnd int32
 }
 
@@ -154,9 +154,7 @@ func (m *matcher) punctuation(view []byte, i int) {
 // endClause counts as a word and fills what waits for the end of a clause.
 func (m *matcher) endClause(i int) {
 	m.nextWord()
-	if out := m.prog.clauseEnd; m.waits(out) {
-		m.fill(out, int32(i), int32(i)) //nolint:gosec // views are shorter than 2 GiB
-	}
+	m.fill(m.prog.clauseEnd, int32(i), int32(i)) //nolint:gosec // views are shorter than 2 GiB
 }
 
 // readWord looks up the word at i and returns the offset behind it.
